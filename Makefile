@@ -1,0 +1,95 @@
+# `make demo` and `make test` do all the set-up; `make help` lists every command.
+#
+# Variables, given as `make test PYTHON=python3.12`:
+#   PYTHON       interpreter of the environment, 3.11 or later
+#   VENV         folder of the environment
+#   TORCH        requirement of torch; empty for an environment without it
+#   TORCH_INDEX  index that torch alone comes from; empty for pip's own setting
+#   CONSTRAINTS  file of pinned versions; empty for the newest
+#   OUT          folder that the demo writes
+#   PYTEST_ARGS  passed on to pytest
+
+ifndef PYTHON
+PYTHON := $(shell for name in python3.11 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && exit; \
+	done; echo python3)
+endif
+PYTHON_NEWEST ?= python3.13
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+CONSTRAINTS ?= $(wildcard $(PINS))
+OUT ?= demo-out
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SETTINGS := .cache/make/$(notdir $(VENV))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_FLAGS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(CI),--progress-bar off)
+comma := ,
+PINS := tests/constraints-$(PYTHON_VERSION).txt
+EXTRAS := explore$(if $(TORCH),$(comma)torch)
+
+NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
+	270 MB of packages$(if $(TORCH), and $(TORCH) (190 MB as a CPU build; several GB with CUDA: \
+	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-data test-newest lint format constraints clean FORCE
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+env: $(READY) ## make the environment in $(VENV)
+
+demo: $(READY) ## build a store from a simulated protein and read it with torch
+	$(BIN)/c2s-data demo $(OUT)
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-data: $(READY) ## run the tests of c2s_data, which need no torch
+	$(BIN)/python -m pytest tests/data $(PYTEST_ARGS)
+
+test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
+	$(MAKE) test-data PYTHON=$(PYTHON_NEWEST) VENV=.venv-newest TORCH= CONSTRAINTS=
+
+lint: $(READY) ## ruff (rules and format) and mypy --strict
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff repair what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+constraints: ## pin today's newest versions for $(PYTHON)
+	$(MAKE) env VENV=.venv-pins CONSTRAINTS=
+	echo '# Written by `make constraints`; not a requirement of the package.' > $(PINS)
+	.venv-pins/bin/python -m pip freeze --all --exclude-editable --exclude torch >> $(PINS)
+
+clean: ## remove environments, caches and the demo
+	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml $(CONSTRAINTS) $(SETTINGS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"$(PYTHON) is not Python 3.11 or later; name one that is: make $(MAKECMDGOALS) PYTHON=..." >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo \
+		"$(PYTHON) cannot make environments; on Debian install the package python3-venv" >&2; exit 1; }
+	@echo "$(NOTICE)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --quiet --upgrade $(PIP_FLAGS) 'pip>=25.1'
+	$(if $(TORCH),$(PIP) install --no-deps $(PIP_FLAGS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)')
+	$(PIP) install $(PIP_FLAGS) --editable '.[$(EXTRAS)]' --group dev
+	@touch $@
+
+# Rewritten only when a choice changes, so that another choice remakes the environment.
+$(SETTINGS): FORCE
+	@mkdir -p $(@D)
+	@echo '$(PYTHON) $(PYTHON_VERSION) $(TORCH) $(TORCH_INDEX) $(CONSTRAINTS)' | cmp -s - $@ || \
+		echo '$(PYTHON) $(PYTHON_VERSION) $(TORCH) $(TORCH_INDEX) $(CONSTRAINTS)' > $@

@@ -1,0 +1,58 @@
+"""What a store holds: arrays, dimensions, dtypes and class tables. Data, versioned once.
+
+The numbering is the paper's ("Labeling Density Maps", Figure 3) with the amino-acid order of
+its published programs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+MASKS: Final = ("atom", "ca", "amino", "secondary")
+"""Names of the label arrays, all uint8, on the same grid as ``density``."""
+
+ATOM_CLASSES: Final = ("none", "C-alpha", "N", "C")
+CA_CLASSES: Final = ("none", "C-alpha")
+AMINO_ACIDS: Final = (
+    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE",
+    "LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL",
+)  # fmt: skip
+"""Amino-acid classes 1 to 20, in this order."""
+AMINO_CLASSES: Final = ("none or unknown", *AMINO_ACIDS)
+SECONDARY_CLASSES: Final = ("none", "coil", "helix", "strand")
+
+CLASS_NAMES: Final = {
+    "atom": ATOM_CLASSES,
+    "ca": CA_CLASSES,
+    "amino": AMINO_CLASSES,
+    "secondary": SECONDARY_CLASSES,
+}
+
+ATOM_CA: Final = 1
+ATOM_N: Final = 2
+ATOM_C: Final = 3
+COIL: Final = 1
+HELIX: Final = 2
+STRAND: Final = 3
+IGNORE: Final = 255
+"""Mask value that a loss must leave out (amino mask of unknown residues under ``recommended``)."""
+
+BOX: Final = 32
+"""Default side of a subgrid in voxels (paper, "Grid Division")."""
+CORE: Final = 20
+"""Default side of a subgrid's central core in voxels; the margin is (BOX - CORE) / 2 = 6."""
+SUBGRIDS_PER_SHARD: Final = 512
+SUBGRIDS_PER_CHUNK: Final = 16
+INDEX_CHUNK_ROWS: Final = 2**20
+MAP_CHUNK: Final = 32
+MAP_SHARD_MAX: Final = 512
+PADDING_MAP: Final = -1
+"""Value of the ``map`` index column in rows that belong to no map."""
+ROOT_CONSOLIDATED_MAPS: Final = 100
+"""Stores of at most so many maps describe every group in the root's document as well.
+
+xarray's ``open_zarr(store, group=...)`` warns unless the root is consolidated; beyond this size
+that document would grow by 12 kB a map and every opening of the root would pay for it.
+"""

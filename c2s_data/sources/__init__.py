@@ -1,0 +1,1 @@
+"""What comes in: catalogs, density maps, atomic models, simulated densities."""

@@ -1,0 +1,1 @@
+"""Pure numerics: array in, array out."""

@@ -1,0 +1,1 @@
+"""The store becomes networks and backbone models."""
