@@ -1,0 +1,305 @@
+"""The plan of a build: from headers alone, who owns which rows and what it will cost.
+
+A plan fixes everything that parts must agree on before the first of them runs: the order of the
+maps, their grids, the range of subgrid rows that each owns, and the fingerprint that binds these
+to the options. Parts then need nothing but the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from c2s_data.config import BuildConfig, fingerprint, make_config
+from c2s_data.errors import C2SError, ConfigError, MapError, StoreError
+from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
+from c2s_data.sources.catalog import CatalogEntry
+from c2s_data.sources.density_map import MapHeader, read_map_header
+from c2s_data.transforms.resample import resampled_shape
+from c2s_data.transforms.windows import n_windows
+
+DEFAULT_TASK_MEMORY: Final = 1_500_000_000
+# Interpreter, libraries and compiled code of one worker, measured with benchmarks/memory.py.
+_BASE_MEMORY: Final = 300_000_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an entry is left out of the store, and at which step that was seen."""
+
+    stage: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PlannedEntry:
+    """One map of the plan.
+
+    ``shape_zyx`` is the grid at 1 A; the map owns subgrid rows ``first_subgrid`` to
+    ``first_subgrid + n_subgrids`` and, with padding, all rows of its ``n_shards`` shards. Rows,
+    shards and sizes are zero where ``failure`` says that the map cannot be built.
+    """
+
+    map_index: int
+    entry: CatalogEntry
+    source_shape_zyx: tuple[int, int, int] = (0, 0, 0)
+    voxel_size_zyx_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    origin_xyz_A: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shape_zyx: tuple[int, int, int] = (0, 0, 0)
+    first_subgrid: int = 0
+    n_subgrids: int = 0
+    n_shards: int = 0
+    map_bytes: int = 0
+    model_bytes: int = 0
+    predicted_bytes: int = 0
+    predicted_memory_bytes: int = 0
+    failure: Failure | None = None
+
+    @property
+    def entry_id(self) -> str:
+        """The name of the map's group in the store."""
+        return self.entry.entry_id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All entries of a build in catalog order, failed ones included."""
+
+    config: BuildConfig
+    fingerprint: str
+    entries: tuple[PlannedEntry, ...]
+    n_rows: int
+
+    @property
+    def buildable(self) -> tuple[PlannedEntry, ...]:
+        """The entries that own rows."""
+        return tuple(entry for entry in self.entries if entry.failure is None)
+
+    @property
+    def predicted_bytes(self) -> int:
+        """Size of the whole store as the headers let expect."""
+        return sum(entry.predicted_bytes for entry in self.entries)
+
+    def part(self, number: int, parts: int) -> tuple[PlannedEntry, ...]:
+        """Return the entries of part ``number`` (1 to ``parts``), balanced by voxels.
+
+        The parts are disjoint and together hold every buildable entry; they depend on nothing but
+        the plan, so a job array needs no scheduler to agree on them.
+        """
+        if not 1 <= number <= parts:
+            raise ConfigError(f"part {number}/{parts}: the first number counts from 1 to {parts}")
+        loads = [0] * parts
+        mine: list[PlannedEntry] = []
+        for entry in largest_first(self.buildable):
+            lightest = loads.index(min(loads))
+            loads[lightest] += entry.n_subgrids
+            if lightest == number - 1:
+                mine.append(entry)
+        return tuple(mine)
+
+
+def largest_first(entries: Iterable[PlannedEntry]) -> list[PlannedEntry]:
+    """Order entries so that the longest work begins first."""
+    return sorted(entries, key=lambda entry: (-entry.n_subgrids, entry.map_index))
+
+
+def rows_per_shard(box: int) -> int:
+    """Return the subgrids of one shard: 512 of 32^3 voxels, or about as many bytes."""
+    return rows_per_chunk(box) * (SUBGRIDS_PER_SHARD // SUBGRIDS_PER_CHUNK)
+
+
+def rows_per_chunk(box: int) -> int:
+    """Return the subgrids of one inner chunk: 16 of 32^3 voxels, or about as many bytes."""
+    exact = SUBGRIDS_PER_CHUNK * BOX**3 / box**3
+    return int(2 ** max(0, round(math.log2(exact))))
+
+
+def make_plan(
+    catalog: Sequence[CatalogEntry],
+    config: BuildConfig,
+    *,
+    task_memory_bytes: int = DEFAULT_TASK_MEMORY,
+) -> Plan:
+    """Read every map's header and lay out the store.
+
+    An entry whose files are missing, whose header is refused or whose task would need more than
+    ``task_memory_bytes`` is kept with its `Failure` and owns no rows.
+    """
+    first = 0
+    entries = []
+    for index, entry in enumerate(catalog):
+        planned = _plan_entry(index, entry, config, task_memory_bytes)
+        if planned.failure is None:
+            shards = -(-planned.n_subgrids // rows_per_shard(config.box))
+            planned = replace(planned, first_subgrid=first, n_shards=shards)
+            first += shards * rows_per_shard(config.box)
+        entries.append(planned)
+    inputs = [_identity(entry) for entry in entries]
+    return Plan(config, fingerprint(config, inputs), tuple(entries), first)
+
+
+def _plan_entry(
+    index: int, entry: CatalogEntry, config: BuildConfig, task_memory_bytes: int
+) -> PlannedEntry:
+    bare = PlannedEntry(index, entry)
+    try:
+        header = read_map_header(entry.map, origin=entry.origin or config.origin)
+    except MapError as error:
+        return replace(bare, failure=Failure("plan", error.reason, error.message))
+    except C2SError as error:
+        return replace(bare, failure=Failure("plan", type(error).__name__, str(error)))
+    model = Path(entry.model)
+    if not model.is_file():
+        message = f"{model}: the atomic model does not exist; correct the path in the catalog"
+        return replace(bare, failure=Failure("plan", "not-found", message))
+    shape_zyx = resampled_shape(header.shape_zyx, header.voxel_size_zyx_A)
+    if min(shape_zyx) < 1:
+        message = (
+            f"{entry.map}: at 1 A the map has {shape_zyx} voxels (z, y, x); its voxel size "
+            f"{header.voxel_size_zyx_A} A is too small for {header.shape_zyx} voxels"
+        )
+        return replace(bare, failure=Failure("plan", "bad-cell", message))
+    map_bytes = Path(entry.map).stat().st_size
+    n_subgrids = n_windows(shape_zyx, config.core)
+    memory = predicted_memory(header.shape_zyx, shape_zyx, config)
+    planned = replace(
+        bare,
+        source_shape_zyx=header.shape_zyx,
+        voxel_size_zyx_A=header.voxel_size_zyx_A,
+        origin_xyz_A=header.origin_xyz_A,
+        shape_zyx=shape_zyx,
+        n_subgrids=n_subgrids,
+        map_bytes=map_bytes,
+        model_bytes=model.stat().st_size,
+        predicted_bytes=predicted_store_bytes(header, map_bytes, shape_zyx, n_subgrids, config),
+        predicted_memory_bytes=memory,
+    )
+    if memory > task_memory_bytes:
+        message = (
+            f"{entry.map}: {header.shape_zyx} voxels at 1 A {shape_zyx} would need "
+            f"{memory / 1e9:.2f} GB in one task, above --task-memory "
+            f"{task_memory_bytes / 1e9:.2f} GB; raise it if workers have that much memory"
+        )
+        failure = Failure("plan", "task-memory", message)
+        return replace(planned, n_subgrids=0, predicted_bytes=0, failure=failure)
+    return planned
+
+
+def predicted_memory(
+    source_shape_zyx: tuple[int, int, int], shape_zyx: tuple[int, int, int], config: BuildConfig
+) -> int:
+    """Return the peak memory in bytes of the task that builds one map.
+
+    The float32 map as read and the resampled one live together, then the resampled and the stored
+    density with the buffers of one shard; the masks add one byte a voxel each while the map group
+    is written.
+    """
+    source, target = math.prod(source_shape_zyx), math.prod(shape_zyx)
+    stored = target * (2 if config.density_dtype == "float16" else 4)
+    same_grid = source_shape_zyx == shape_zyx
+    reading = 4 * source if same_grid else 4 * (source + target)
+    rows = min(rows_per_shard(config.box), n_windows(shape_zyx, config.core))
+    shard = rows * config.box**3 * (stored // target)
+    writing = stored + max(2 * shard, stored + target) + shard
+    converting = 4 * target + stored
+    return _BASE_MEMORY + max(reading, converting, writing)
+
+
+def predicted_store_bytes(
+    header: MapHeader,
+    map_bytes: int,
+    shape_zyx: tuple[int, int, int],
+    n_subgrids: int,
+    config: BuildConfig,
+) -> int:
+    """Return the bytes that one map should take in the store.
+
+    How well the source file is compressed says how much of the map is empty or masked; a map
+    that is not compressed is taken as noise throughout.
+    """
+    item = 2 if config.density_dtype == "float16" else 4
+    source_bytes = math.prod(header.shape_zyx) * header.source_dtype.itemsize
+    fullness = min(1.0, map_bytes / source_bytes)
+    ratio = (0.70 if config.compressor == "lz4" else 0.52) * min(1.0, fullness / 0.9)
+    voxels = n_subgrids * config.box**3 + math.prod(shape_zyx) * 8 // 7
+    return int(voxels * item * ratio) + 200 * n_subgrids + 60_000
+
+
+def _identity(planned: PlannedEntry) -> dict[str, Any]:
+    entry = planned.entry
+    return {
+        "entry_id": entry.entry_id,
+        "map_name": Path(entry.map).name,
+        "map_bytes": planned.map_bytes,
+        "model_name": Path(entry.model).name,
+        "model_bytes": planned.model_bytes,
+        "source_shape_zyx": planned.source_shape_zyx,
+        "voxel_size_zyx_A": planned.voxel_size_zyx_A,
+        "origin_xyz_A": planned.origin_xyz_A,
+        "first_subgrid": planned.first_subgrid,
+        "n_subgrids": planned.n_subgrids,
+        "split": entry.split,
+        "resolution_A": entry.resolution_A,
+    }
+
+
+def plan_to_json(plan: Plan) -> bytes:
+    """Return the plan as the JSON document that the store keeps."""
+    document = {
+        "config": plan.config.model_dump(),
+        "fingerprint": plan.fingerprint,
+        "n_rows": plan.n_rows,
+        "entries": [asdict(entry) for entry in plan.entries],
+    }
+    return json.dumps(document, indent=1, allow_nan=False).encode()
+
+
+def plan_from_json(data: bytes) -> Plan:
+    """Read what `plan_to_json` wrote.
+
+    Raises
+    ------
+    StoreError
+        If the document is not a plan of this version.
+    """
+    try:
+        document = json.loads(data)
+        options = dict(document["config"])
+        entries = tuple(_entry_from_json(item) for item in document["entries"])
+        config = make_config(options.pop("preset"), **options)
+        return Plan(config, str(document["fingerprint"]), entries, int(document["n_rows"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"the plan of the store cannot be read: {error!r}") from error
+
+
+def _entry_from_json(item: dict[str, Any]) -> PlannedEntry:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in item.items()
+    }
+    values["entry"] = CatalogEntry(**item["entry"])
+    values["failure"] = Failure(**item["failure"]) if item["failure"] else None
+    return PlannedEntry(**values)
+
+
+def plan_differences(old: Plan, new: Plan) -> list[str]:
+    """Say in words how two plans differ: options first, then entries; empty when they agree."""
+    was, now = old.config.model_dump(), new.config.model_dump()
+    found = [f"{key}: {was[key]!r} -> {now[key]!r}" for key in was if was[key] != now[key]]
+    before = {entry.entry_id: _identity(entry) for entry in old.entries}
+    after = {entry.entry_id: _identity(entry) for entry in new.entries}
+    found += [f"{name}: no longer in the catalog" for name in before if name not in after]
+    found += [f"{name}: new in the catalog" for name in after if name not in before]
+    for name in before.keys() & after.keys():
+        found += [
+            f"{name}.{key}: {value!r} -> {after[name][key]!r}"
+            for key, value in before[name].items()
+            if value != after[name][key]
+        ]
+    if not found and old.fingerprint != new.fingerprint:
+        found.append("the order of the catalog's rows or the schema version")
+    return sorted(found)

@@ -1,0 +1,185 @@
+"""The catalog: which maps and models a store is made of, one row of a CSV file per entry."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, get_args
+
+from c2s_data.errors import CatalogError
+from c2s_data.sources.density_map import OriginRule
+
+REQUIRED: Final = ("map", "model", "resolution_A")
+OPTIONAL: Final = (
+    "entry_id",
+    "emdb_id",
+    "pdb_id",
+    "sequence",
+    "contour_level",
+    "split",
+    "origin",
+)
+_ENTRY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_EMDB_ID: Final = re.compile(r"EMD-[0-9]{4,6}", re.ASCII)
+_PDB_ID: Final = re.compile(r"[0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8}", re.ASCII)
+_COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One map with its model, as the user names them.
+
+    ``map`` and ``model`` are local paths, resolved against the folder of the CSV file.
+    ``metadata`` holds further columns as text, in file order.
+    """
+
+    entry_id: str
+    map: str
+    model: str
+    resolution_A: float | None
+    emdb_id: str | None = None
+    pdb_id: str | None = None
+    sequence: str | None = None
+    contour_level: float | None = None
+    split: str | None = None
+    origin: OriginRule | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def check_entry_id(entry_id: str) -> str:
+    """Return ``entry_id`` unchanged if it can name a group of a store.
+
+    Raises
+    ------
+    CatalogError
+        If it could leave its folder or is no plain name (letters, digits, ``_ . -``; at most 64).
+    """
+    if not _ENTRY_ID.fullmatch(entry_id) or ".." in entry_id:
+        raise CatalogError(
+            f"entry_id {entry_id[:80]!r} is not usable: it names a folder of the store, so it must "
+            "be 1 to 64 letters, digits, '_', '.' or '-', begin with a letter or digit and not "
+            "contain '..'"
+        )
+    return entry_id
+
+
+def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
+    """Read a catalog CSV file.
+
+    Required columns: ``map``, ``model``, ``resolution_A`` and at least one of ``entry_id`` and
+    ``emdb_id``. Optional: ``pdb_id``, ``sequence``, ``contour_level``, ``split``, ``origin``
+    (``auto``, ``origin``, ``nstart`` or ``extension``, for this entry alone). Any further column
+    is kept as text. Paths are relative to the file's folder.
+
+    Raises
+    ------
+    CatalogError
+        If the file cannot be read, a column is missing or looks misspelled, or a row is wrong;
+        every wrong row is named.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            columns = _check_columns(path, reader.fieldnames)
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CatalogError(f"{path}: the catalog cannot be read: {error}") from error
+    entries, faults = [], []
+    for line, row in rows:
+        try:
+            entries.append(_entry(row, columns, path.parent))
+        except CatalogError as error:
+            faults.append(f"  line {line}: {error}")
+    faults += _repeated(entries)
+    if faults:
+        raise CatalogError(f"{path}: {len(faults)} fault(s) in the catalog\n" + "\n".join(faults))
+    if not entries:
+        raise CatalogError(f"{path}: the catalog has no rows; add one row per map")
+    return tuple(entries)
+
+
+def _check_columns(path: Path, names: object) -> list[str]:
+    columns = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
+    missing = [name for name in REQUIRED if name not in columns]
+    if not {"entry_id", "emdb_id"} & set(columns):
+        missing.append("entry_id or emdb_id")
+    if missing:
+        raise CatalogError(
+            f"{path}: missing column(s) {', '.join(missing)}; the first line must name the columns "
+            f"({', '.join(columns) or 'it is empty'})"
+        )
+    for name in columns:
+        if name in REQUIRED + OPTIONAL:
+            continue
+        close = difflib.get_close_matches(name.lower(), REQUIRED + OPTIONAL, n=1, cutoff=0.85)
+        if close and close[0] not in columns:
+            raise CatalogError(f"{path}: column {name!r}: did you mean {close[0]!r}?")
+        if not _COLUMN.fullmatch(name):
+            raise CatalogError(
+                f"{path}: column {name!r}: a name is letters, digits and '_', first a letter"
+            )
+    if len(set(columns)) != len(columns):
+        raise CatalogError(f"{path}: a column name occurs twice: {', '.join(columns)}")
+    return columns
+
+
+def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> CatalogEntry:
+    if None in row or None in row.values():
+        raise CatalogError(f"the row does not have the {len(columns)} fields of the first line")
+    text = {name: str(row[name]).strip() for name in columns}
+    emdb_id, pdb_id = text.get("emdb_id") or None, text.get("pdb_id") or None
+    if emdb_id and not _EMDB_ID.fullmatch(emdb_id):
+        raise CatalogError(f"emdb_id {emdb_id[:80]!r} is not of the form EMD-22898")
+    if pdb_id and not _PDB_ID.fullmatch(pdb_id):
+        raise CatalogError(f"pdb_id {pdb_id[:80]!r} is not of the form 7kjr or pdb_00007kjr")
+    origin = text.get("origin") or None
+    if origin is not None and origin not in get_args(OriginRule):
+        raise CatalogError(f"origin {origin!r}: choose one of {', '.join(get_args(OriginRule))}")
+    return CatalogEntry(
+        entry_id=check_entry_id(text.get("entry_id") or emdb_id or ""),
+        map=_resolve(text["map"], folder, "map"),
+        model=_resolve(text["model"], folder, "model"),
+        resolution_A=_number(text["resolution_A"], "resolution_A", positive=True),
+        emdb_id=emdb_id,
+        pdb_id=pdb_id,
+        sequence=_resolve(text["sequence"], folder, "sequence") if text.get("sequence") else None,
+        contour_level=_number(text.get("contour_level", ""), "contour_level", positive=False),
+        split=text.get("split") or None,
+        origin=origin,  # type: ignore[arg-type]
+        metadata={name: text[name] for name in columns if name not in REQUIRED + OPTIONAL},
+    )
+
+
+def _resolve(name: str, folder: Path, column: str) -> str:
+    if not name or "\0" in name:
+        raise CatalogError(f"{column}: a path is missing")
+    return str((folder / name).absolute())
+
+
+def _number(text: str, column: str, *, positive: bool) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (positive and value <= 0):
+        raise CatalogError(f"{column} {text[:40]!r} is not a {'positive ' * positive}number")
+    return value
+
+
+def _repeated(entries: list[CatalogEntry]) -> list[str]:
+    # File systems and object stores disagree about case, so names that differ only in it clash.
+    seen: dict[str, str] = {}
+    faults = []
+    for entry in entries:
+        key = entry.entry_id.casefold()
+        if key in seen:
+            faults.append(f"  {entry.entry_id} occurs twice (also as {seen[key]})")
+        seen[key] = entry.entry_id
+    return faults

@@ -1,0 +1,100 @@
+"""Objects at a place: whole or not at all, on a folder and behind fsspec alike."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from c2s_data.errors import MissingChunkError, StoreError
+from c2s_data.store.objects import LocalObjects, Objects, RemoteObjects, open_objects
+
+
+@pytest.fixture(params=["folder", "file-url", "memory"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
+    if request.param == "folder":
+        return open_objects(tmp_path / "place")
+    if request.param == "file-url":
+        return open_objects(f"file://{tmp_path}/place")
+    return open_objects(f"memory://{tmp_path.name}")
+
+
+def test_put_get_size_delete(objects: Objects) -> None:
+    objects.put("a/b/c.bin", memoryview(b"first"))
+    objects.put("a/b/c.bin", bytearray(b"second"))
+    objects.put("a/b/d.bin", b"")
+    assert objects.get("a/b/c.bin") == b"second"
+    assert objects.get("a/b/d.bin") == b""
+    assert objects.size("a/b/c.bin") == 6
+    assert objects.size("a/b/none") is None
+    assert list(objects.names("a/b")) == ["c.bin", "d.bin"]
+    assert list(objects.names("none")) == []
+    objects.delete("a/b/c.bin")
+    objects.delete("a/b/c.bin")
+    assert list(objects.names("a/b")) == ["d.bin"]
+    with pytest.raises(MissingChunkError, match=r"a/b/c\.bin"):
+        objects.get("a/b/c.bin")
+
+
+def test_create_has_one_winner(objects: Objects) -> None:
+    assert objects.create("lease", b"mine")
+    assert not objects.create("lease", b"theirs")
+    assert objects.get("lease") == b"mine"
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a/.."])
+def test_no_name_leaves_the_place(objects: Objects, key: str) -> None:
+    for call in (objects.get, objects.size, objects.delete):
+        with pytest.raises(StoreError, match="leave the store"):
+            call(key)
+    with pytest.raises(StoreError, match="leave the store"):
+        objects.put(key, b"")
+
+
+def test_kinds_of_place(tmp_path: Path) -> None:
+    assert isinstance(open_objects(str(tmp_path)), LocalObjects)
+    assert isinstance(open_objects("memory://x"), RemoteObjects)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_objects("nosuch://x/y")
+
+
+def test_failed_write_leaves_the_old_object_and_nothing_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = open_objects(tmp_path)
+    objects.put("x", b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        objects.put("x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_flush_reaches_every_file_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = open_objects(tmp_path / "place")
+    keys = ["a/b/c", "a/d", "e"]
+    for key in keys:
+        objects.put(key, b"x", durable=False)
+    flushed = set()
+
+    def record(descriptor: int) -> None:
+        flushed.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    objects.flush(keys)
+    root = tmp_path / "place"
+    assert flushed == {str(root / name) for name in [*keys, "a/b", "a", ""]}
+
+
+def test_part_files_of_a_killed_writer_are_not_objects(tmp_path: Path) -> None:
+    objects = open_objects(tmp_path)
+    objects.put("a/x", b"1")
+    (tmp_path / "a/.y.77.abcd.part").write_bytes(b"half")
+    assert list(objects.names("a")) == ["x"]

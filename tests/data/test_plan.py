@@ -1,0 +1,137 @@
+"""The plan: ranges, refusals, parts, predictions, and its document."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from c2s_data.config import make_config
+from c2s_data.errors import ConfigError, StoreError
+from c2s_data.plan import (
+    make_plan,
+    plan_differences,
+    plan_from_json,
+    plan_to_json,
+    rows_per_chunk,
+    rows_per_shard,
+)
+from c2s_data.sources.catalog import CatalogEntry
+
+MODEL = "data_x\n"
+
+
+def write_map(path: Path, shape_zyx: tuple[int, int, int], voxel_A: float, origin=(0, 0, 0)) -> str:
+    values = np.random.default_rng(0).standard_normal(shape_zyx, dtype=np.float32)
+    with mrcfile.new(path, values, overwrite=True) as file:
+        file.voxel_size = voxel_A
+        file.header.origin = origin
+    return str(path)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> list[CatalogEntry]:
+    model = tmp_path / "model.cif"
+    model.write_text(MODEL)
+    maps = [
+        write_map(tmp_path / "a.mrc", (40, 60, 50), 2.5, (1, 2, 3)),
+        write_map(tmp_path / "b.mrc", (90, 120, 100), 2.0),
+        str(tmp_path / "missing.mrc"),
+        write_map(tmp_path / "c.mrc", (20, 30, 25), 1.0),
+    ]
+    return [CatalogEntry(f"E{i}", path, str(model), 3.0) for i, path in enumerate(maps)]
+
+
+def test_ranges_follow_from_headers_alone(catalog: list[CatalogEntry]) -> None:
+    plan = make_plan(catalog, make_config("recommended"))
+    a, b, missing, c = plan.entries
+    assert (a.shape_zyx, a.origin_xyz_A) == ((100, 150, 125), (1.0, 2.0, 3.0))
+    assert (a.n_subgrids, a.n_shards) == (5 * 8 * 7, 1)
+    assert (b.shape_zyx, b.n_subgrids, b.n_shards) == ((180, 240, 200), 9 * 12 * 10, 3)
+    assert (a.first_subgrid, b.first_subgrid, c.first_subgrid) == (0, 512, 2048)
+    assert (missing.failure.stage, missing.failure.reason) == ("plan", "not-found")
+    assert missing.n_subgrids == missing.n_shards == 0
+    assert plan.n_rows == 2560
+    assert [entry.entry_id for entry in plan.buildable] == ["E0", "E1", "E3"]
+
+
+def test_missing_model_is_a_failure_of_its_entry(catalog: list[CatalogEntry]) -> None:
+    Path(catalog[0].model).unlink()
+    plan = make_plan(catalog[:1], make_config())
+    assert plan.entries[0].failure.reason == "not-found"
+    assert "model.cif" in plan.entries[0].failure.message
+
+
+def test_too_large_for_a_task_is_refused_without_reading_it(
+    catalog: list[CatalogEntry],
+) -> None:
+    small, large = (e.predicted_memory_bytes for e in make_plan(catalog, make_config()).entries[:2])
+    assert small < large
+    tracemalloc.start()
+    plan = make_plan(catalog, make_config(), task_memory_bytes=(small + large) // 2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert plan.entries[1].failure.reason == "task-memory"
+    assert "--task-memory" in plan.entries[1].failure.message
+    assert plan.entries[0].failure is None
+    assert plan.entries[3].first_subgrid == 512
+    assert peak < 5e6
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_parts_hold_every_entry_once(catalog: list[CatalogEntry], parts: int) -> None:
+    plan = make_plan(catalog, make_config())
+    ids = [entry.entry_id for i in range(parts) for entry in plan.part(i + 1, parts)]
+    assert sorted(ids) == ["E0", "E1", "E3"]
+
+
+@pytest.mark.parametrize(("number", "parts"), [(0, 3), (4, 3)])
+def test_part_numbers_are_checked(catalog: list[CatalogEntry], number: int, parts: int) -> None:
+    with pytest.raises(ConfigError, match="counts from 1"):
+        make_plan(catalog, make_config()).part(number, parts)
+
+
+def test_document_round_trip(catalog: list[CatalogEntry]) -> None:
+    plan = make_plan(catalog, make_config("released", box=24, core=12))
+    assert plan_from_json(plan_to_json(plan)) == plan
+    with pytest.raises(StoreError, match="cannot be read"):
+        plan_from_json(b"{}")
+
+
+def test_differences_are_said_in_words(catalog: list[CatalogEntry], tmp_path: Path) -> None:
+    old = make_plan(catalog, make_config("paper"))
+    write_map(tmp_path / "c.mrc", (20, 30, 26), 1.0)
+    new = make_plan([*catalog[:2], catalog[3]], make_config("paper", core=16))
+    lines = plan_differences(old, new)
+    assert "core: 20 -> 16" in lines
+    assert "E2: no longer in the catalog" in lines
+    assert any(line.startswith("E3.source_shape_zyx: (20, 30, 25)") for line in lines)
+    assert old.fingerprint != new.fingerprint
+    assert plan_differences(old, old) == []
+
+
+def test_same_inputs_in_another_folder_are_the_same_plan(
+    catalog: list[CatalogEntry], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in tmp_path.glob("*.*"):
+        (moved / path.name).write_bytes(path.read_bytes())
+    there = [
+        CatalogEntry(e.entry_id, str(moved / Path(e.map).name), str(moved / "model.cif"), 3.0)
+        for e in catalog
+    ]
+    assert (
+        make_plan(there, make_config()).fingerprint == make_plan(catalog, make_config()).fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "chunk", "shard"), [(32, 16, 512), (64, 2, 64), (16, 128, 4096), (128, 1, 32)]
+)
+def test_shards_of_any_box_hold_about_as_many_bytes(box: int, chunk: int, shard: int) -> None:
+    assert rows_per_chunk(box) == chunk
+    assert rows_per_shard(box) == shard
