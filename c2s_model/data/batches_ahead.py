@@ -1,0 +1,162 @@
+"""Batches in memory: threads decode rows ahead, each straight to its place in its batch.
+
+The order of an epoch is known beforehand, so a decoded row needs no shuffle buffer between the
+store and its batch: the batches that are open at a time are the shuffle buffer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c2s_model.data.sampler import PlannedBlock
+
+
+class Buffer(NamedTuple):
+    """An array, and where it lies in an arena of many: from row ``first`` on."""
+
+    values: NDArray[Any]
+    arena: NDArray[Any]
+    first: int
+
+
+@dataclass
+class OpenBatch:
+    """A batch that is being filled.
+
+    ``buffers`` by name, of (rows, z, y, x); ``row`` int64 and ``repeated`` bool, (rows,).
+    ``unclaimed`` rows belong to no block yet that is being loaded; ``blocks_ended`` have no later
+    batch.
+    """
+
+    buffers: dict[str, Buffer]
+    row: NDArray[np.int64]
+    repeated: NDArray[np.bool_]
+    unclaimed: int
+    parts: list[Future[None]] = field(default_factory=list)
+    blocks_ended: int = 0
+
+
+Load = Callable[[PlannedBlock, Mapping[int, OpenBatch]], None]
+
+
+class BatchesAhead:
+    """Fills batches in the background and gives them out in order.
+
+    Parameters
+    ----------
+    blocks
+        What to load, in the order of first use.
+    load
+        Puts a block's rows into the batches it names, given by number; runs in threads.
+    open_batch
+        Makes a batch of so many rows to fill.
+    max_blocks
+        Blocks that may be in memory before their last batch is given out.
+    threads
+        Blocks that are decoded at the same time.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterator[PlannedBlock],
+        load: Load,
+        open_batch: Callable[[int], OpenBatch],
+        *,
+        max_blocks: int,
+        threads: int,
+    ) -> None:
+        self._blocks = blocks
+        self._load = load
+        self._open_batch = open_batch
+        self._max_blocks = max_blocks
+        self._in_memory = 0
+        self._open: dict[int, OpenBatch] = {}
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="subgrids")
+
+    def __iter__(self) -> Iterator[OpenBatch]:
+        """Yield finished batches; errors of a load are raised at the first batch they touch."""
+        number, more = 0, True
+        while True:
+            while more and self._in_memory < self._max_blocks:
+                more = self._submit_next()
+            # Beyond the limit only what this batch itself needs, or it would wait for ever.
+            while more and (number not in self._open or self._open[number].unclaimed):
+                more = self._submit_next()
+            batch = self._open.pop(number, None)
+            if batch is None:
+                return
+            for part in batch.parts:
+                part.result()
+            self._in_memory -= batch.blocks_ended
+            number += 1
+            yield batch
+
+    def close(self) -> None:
+        """Stop loading and wait until no thread touches a batch."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._open.clear()
+
+    def _submit_next(self) -> bool:
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        batches = {}
+        for target in block.targets:
+            batch = self._open.get(target.batch)
+            if batch is None:
+                batch = self._open[target.batch] = self._open_batch(target.batch_rows)
+            batch.unclaimed -= target.end - target.begin
+            batches[target.batch] = batch
+        batches[block.targets[-1].batch].blocks_ended += 1
+        loading = self._executor.submit(self._load, block, batches)
+        for batch in batches.values():
+            batch.parts.append(loading)
+        self._in_memory += 1
+        return True
+
+
+class BatchPool:
+    """Batch buffers that are used again once nobody holds a tensor on them.
+
+    Fresh pages, zeroed by the system, cost more than decoding into them. A torch tensor made by
+    ``from_numpy``, and every view of it, holds a reference to the array, so the array's reference
+    count says whether the consumer is done.
+
+    All buffers of a kind lie in one arena, so that the rows of a chunk reach many batches in one
+    call. Its pages are only taken when first used.
+    """
+
+    def __init__(self) -> None:
+        self._arenas: dict[tuple[Any, ...], tuple[NDArray[Any], list[NDArray[Any]]]] = {}
+        self._next = 0
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], keep: int) -> Buffer:
+        """Return an uninitialized buffer that nobody else holds; keep so many of a kind."""
+        kind = (name, shape, dtype.str)
+        arena, kept = self._arenas.get(kind, (None, []))
+        if arena is None or len(kept) < keep:
+            arena = np.empty((keep * shape[0], *shape[1:]), dtype)
+            kept = [arena[i * shape[0] : (i + 1) * shape[0]] for i in range(keep)]
+            self._arenas[kind] = arena, kept
+        for step in range(len(kept)):
+            place = (self._next + step) % len(kept)
+            if _references(kept, place) == _IDLE:
+                self._next = place + 1
+                return Buffer(kept[place], arena, place * shape[0])
+        fresh: NDArray[Any] = np.empty(shape, dtype)
+        return Buffer(fresh, fresh, 0)
+
+
+def _references(kept: list[NDArray[Any]], place: int) -> int:
+    return sys.getrefcount(kept[place])
+
+
+_IDLE: Final = _references([np.empty(0)], 0)
+"""The count while only the list holds an array, on this Python version."""

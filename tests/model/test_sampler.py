@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from c2s_model.data.sampler import (
+    LANES,
+    MapRows,
+    OrderOptions,
+    cut_to_grid,
+    epoch_order,
+    lanes_for,
+    selected_ranges,
+)
+
+SHARD, CHUNK = 512, 16
+COMBINATIONS = list(itertools.product((1, 2, 3, 4), (0, 1, 2)))
+
+
+def laid_out(sizes: list[tuple[int, int]]) -> MapRows:
+    first, rows = 0, []
+    for n, occupied in sizes:
+        rows.append((first, n, occupied))
+        first += -(-n // SHARD) * SHARD
+    return MapRows(*np.array(rows, np.int64).T)
+
+
+SMALL = laid_out([(70, 33), (41, 41), (3, 1), (64, 0), (600, 120)])
+TINY = laid_out([(2, 1), (3, 2)])
+LARGE = laid_out([(1331, 57), (700, 300), (1100, 1100), (2048, 900), (150, 9)] * 5)
+STORES = {"tiny": TINY, "small": SMALL, "large": LARGE}
+
+
+def make(maps: MapRows, n_readers: int = 1, *, seed=3, epoch=0, **options):
+    options = OrderOptions(**({"batch_size": 8} | options))
+    return epoch_order(maps, options, chunk_rows=CHUNK, seed=seed, epoch=epoch, n_readers=n_readers)
+
+
+def rows_of(order, batch, blocks=None, *, flags=False) -> list[int]:
+    rows: list[int] = []
+    blocks = {} if blocks is None else blocks
+    for lane, number, begin, end in batch:
+        if (lane, number) not in blocks:
+            block = order.block(lane, number)
+            loaded = np.concatenate([np.arange(*run) for run in block.runs])
+            assert len(loaded) == len(block.order) == len(block.repeated)
+            blocks[lane, number] = loaded[block.order], block.repeated[block.order]
+        rows += blocks[lane, number][flags][begin:end].tolist()
+    return rows
+
+
+def reader_rows(order, reader, n_readers) -> list[list[int]]:
+    blocks = {}
+    return [rows_of(order, batch, blocks) for batch in order.batches(reader, n_readers)]
+
+
+def wanted(maps: MapRows, occupied=False) -> list[int]:
+    counts = maps.n_occupied if occupied else maps.n
+    return [row for a, n in zip(maps.first, counts, strict=True) for row in range(a, a + n)]
+
+
+def steps(maps, world, workers, **options) -> list[list[int]]:
+    """Batches in the order in which a DataLoader hands them out, rank after rank in each step."""
+    workers = max(1, workers)
+    readers = world * workers
+    order = make(maps, readers, **options)
+    ranks = []
+    for rank in range(world):
+        queues = [reader_rows(order, rank + world * w, readers) for w in range(workers)]
+        turns = itertools.zip_longest(*queues)
+        ranks.append([batch for turn in turns for batch in turn if batch is not None])
+    turns = itertools.zip_longest(*ranks)
+    return [batch for turn in turns for batch in turn if batch is not None]
+
+
+@pytest.mark.parametrize(("world", "workers"), COMBINATIONS)
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_subgrid_exactly_once(store, world, workers, shuffle):
+    batches = steps(STORES[store], world, workers, shuffle=shuffle)
+    assert sorted(itertools.chain(*batches)) == wanted(STORES[store])
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3, 5, 7, 8, 16, 48, 64])
+@pytest.mark.parametrize("store", STORES)
+def test_readers_differ_by_one_subgrid_at_most(store, readers):
+    order = make(STORES[store], readers)
+    counts = [sum(map(len, reader_rows(order, r, readers))) for r in range(readers)]
+    assert sum(counts) == STORES[store].n.sum()
+    assert max(counts) - min(counts) <= 1
+    for reader in range(readers):
+        batches = reader_rows(order, reader, readers)
+        assert order.n_batches(reader, readers) == len(batches)
+        assert all(len(batch) == 8 for batch in batches[:-1])
+
+
+@pytest.mark.parametrize("ends", ["drop", "pad"])
+def test_the_sequence_is_the_same_for_every_product_that_divides_the_lanes(ends):
+    lanes = make(LARGE).n_lanes
+    assert lanes == 48
+    alone = steps(LARGE, 1, 0, ends=ends)
+    for world, workers in [(1, 2), (2, 1), (3, 2), (8, 2), (48, 1)]:
+        assert lanes % (world * workers) == 0
+        assert steps(LARGE, world, workers, ends=ends) == alone
+
+
+def test_exact_ends_keep_that_sequence_up_to_the_last_round():
+    alone = steps(LARGE, 1, 0)
+    rounds = make(LARGE).lane_rows(47) // 8
+    assert rounds > 50
+    for world, workers in [(2, 2), (3, 1), (4, 2)]:
+        assert steps(LARGE, world, workers)[: 48 * rounds] == alone[: 48 * rounds]
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("store", STORES)
+def test_drop_gives_full_batches_equally_many_and_nothing_twice(store, readers):
+    maps = STORES[store]
+    order = make(maps, readers, ends="drop")
+    parts = [reader_rows(order, reader, readers) for reader in range(readers)]
+    rows = [row for part in parts for batch in part for row in batch]
+    assert len({len(part) for part in parts}) == 1
+    assert {len(batch) for part in parts for batch in part} <= {8}
+    assert len(set(rows)) == len(rows)
+    assert set(rows) <= set(wanted(maps))
+    assert maps.n.sum() - len(rows) < order.n_lanes * 8
+    if store == "large":
+        assert len(rows) > 0.9 * maps.n.sum()
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("store", STORES)
+def test_pad_gives_full_batches_equally_many_and_flags_what_is_repeated(store, readers):
+    maps = STORES[store]
+    order = make(maps, readers, ends="pad")
+    first, lengths = Counter(), set()
+    for reader in range(readers):
+        batches = list(order.batches(reader, readers))
+        lengths.add(len(batches))
+        for batch in batches:
+            rows, repeated = rows_of(order, batch), rows_of(order, batch, flags=True)
+            assert len(rows) == 8
+            first.update(r for r, again in zip(rows, repeated, strict=True) if not again)
+    assert len(lengths) == 1
+    assert first == Counter(wanted(maps))
+
+
+def test_order_depends_on_seed_and_epoch_and_on_nothing_else():
+    assert steps(SMALL, 2, 2) == steps(SMALL, 2, 2)
+    assert steps(SMALL, 1, 0) != steps(SMALL, 1, 0, epoch=1)
+    assert steps(SMALL, 1, 0) != steps(SMALL, 1, 0, seed=4)
+    # An epoch of one seed is no epoch of another seed.
+    assert steps(SMALL, 1, 0, seed=0, epoch=1) != steps(SMALL, 1, 0, seed=1, epoch=0)
+
+
+def test_a_known_order_stays():
+    order = make(TINY, seed=0)
+    assert reader_rows(order, 0, 1) == [[1, 0, 513, 514, 512]]
+
+
+def test_batches_mix_maps():
+    order = make(LARGE, batch_size=32)
+    map_of = lambda row: int(np.searchsorted(LARGE.first, row, side="right"))  # noqa: E731
+    mixed = [len(set(map(map_of, batch))) for batch in reader_rows(order, 0, 1)]
+    assert np.median(mixed) >= 4
+    assert np.mean(np.array(mixed) >= 2) > 0.95
+
+
+def test_blocks_bound_the_rows_in_memory():
+    order = make(LARGE, buffer_rows=4800)
+    for lane in range(order.n_lanes):
+        sizes = np.diff(order.block_edges(lane))
+        assert sizes.max() <= 100
+        assert sizes.sum() == order.lane_rows(lane)
+
+
+@pytest.mark.parametrize("ends", ["exact", "drop", "pad"])
+def test_blocks_come_in_the_order_of_first_use_and_fill_every_batch(ends):
+    order = make(LARGE, 2, ends=ends, batch_size=12)
+    batches = list(order.batches(1, 2))
+    planned = list(order.planned_blocks(1, 2))
+    seen = dict.fromkeys((s.lane, s.block) for batch in batches for s in batch)
+    assert [(block.lane, block.number) for block in planned] == list(seen)
+    filled = [[None] * sum(s.end - s.begin for s in batch) for batch in batches]
+    for lane, number, targets in planned:
+        for begin, end, batch, offset, rows in targets:
+            assert rows == len(filled[batch])
+            for place in range(begin, end):
+                assert filled[batch][offset + place - begin] is None
+                filled[batch][offset + place - begin] = lane, number, place
+    expected = [
+        [(lane, block, place) for lane, block, begin, end in batch for place in range(begin, end)]
+        for batch in batches
+    ]
+    assert filled == expected
+
+
+def test_only_the_occupied_prefix_of_each_map():
+    batches = steps(LARGE, 2, 2, subgrids="occupied")
+    assert sorted(itertools.chain(*batches)) == wanted(LARGE, occupied=True)
+
+
+def test_a_share_of_the_rest_is_drawn_anew_every_epoch():
+    options = {"subgrids": "occupied", "rest_share": 0.25}
+    occupied = set(wanted(LARGE, occupied=True))
+    drawn = []
+    for epoch in (0, 1):
+        rows = list(itertools.chain(*steps(LARGE, 1, 0, epoch=epoch, **options)))
+        assert len(set(rows)) == len(rows)
+        assert occupied <= set(rows) <= set(wanted(LARGE))
+        drawn.append(set(rows) - occupied)
+    rest = sum(round(0.25 * (n - o)) for n, o in zip(LARGE.n, LARGE.n_occupied, strict=True))
+    assert len(drawn[0]) == len(drawn[1]) == rest
+    assert drawn[0] != drawn[1]
+    for first, n, o in zip(*LARGE, strict=True):
+        inside = [row for row in drawn[0] if first <= row < first + n]
+        assert len(inside) == round(0.25 * (n - o))
+
+
+def test_the_whole_rest_is_everything():
+    rows = steps(SMALL, 1, 0, subgrids="occupied", rest_share=1.0)
+    assert sorted(itertools.chain(*rows)) == wanted(SMALL)
+
+
+def test_ranges_are_in_store_order_and_never_empty():
+    options = OrderOptions(8, "occupied", 0.5)
+    ranges = selected_ranges(SMALL, options, CHUNK, np.random.default_rng(0))
+    assert (ranges[:, 1] > ranges[:, 0]).all()
+    assert (np.diff(ranges[:, 0]) > 0).all()
+
+
+def test_cut_to_grid_by_hand():
+    ranges = np.array([[3, 70], [96, 96], [64, 65], [128, 192]])
+    expected = [[3, 32], [32, 64], [64, 70], [64, 65], [128, 160], [160, 192]]
+    assert cut_to_grid(ranges, 32).tolist() == expected
+
+
+def test_number_of_lanes():
+    assert lanes_for(48 * 512, 32, 1) == 48
+    assert lanes_for(48 * 512 - 1, 32, 1) == 24
+    assert lanes_for(48 * 512, 64, 1) == 24
+    assert lanes_for(10**6, 8, 5) == 50
+    assert lanes_for(10**6, 8, 64) == 64
+    assert lanes_for(10, 8, 3) == 3
+    assert LANES[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"subgrids": "some"},
+        {"ends": "wrap"},
+        {"rest_share": 1.5, "subgrids": "occupied"},
+        {"rest_share": 0.5},
+        {"buffer_rows": 0},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        OrderOptions(**({"batch_size": 8} | options))
+
+
+def test_an_order_made_for_other_readers_is_refused():
+    with pytest.raises(ValueError, match="5 of 7"):
+        next(make(LARGE, 2).batches(5, 7))
