@@ -1,0 +1,1 @@
+"""Looking at what was built. Needs the extra ``explore`` (matplotlib)."""

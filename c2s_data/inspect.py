@@ -1,0 +1,108 @@
+"""What a committed store holds, as plain values and as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from c2s_data.schema import CLASS_NAMES
+from c2s_data.store.reader import Store
+
+
+def store_summary(store: Store) -> dict[str, Any]:
+    """Return options, maps with their facts, label counts and failures of a store.
+
+    The result holds only what JSON can say.
+    """
+    maps = [
+        {
+            "entry_id": entry.entry_id,
+            "split": entry.split,
+            "resolution_A": entry.resolution_A,
+            "shape_zyx": list(entry.shape_zyx),
+            "origin_xyz_A": list(entry.origin_xyz_A),
+            "first_subgrid": entry.first_subgrid,
+            "n_subgrids": entry.n_subgrids,
+            "n_occupied": entry.n_occupied,
+            **entry.facts,
+        }
+        for entry in store.entries
+    ]
+    return {
+        "store": store.url,
+        "generation": store.generation,
+        "attributes": dict(store.attrs),
+        "n_rows": store.n_rows,
+        "n_subgrids": sum(entry.n_subgrids for entry in store.entries),
+        "n_occupied": sum(entry.n_occupied for entry in store.entries),
+        "maps": maps,
+        "failures": store.failures,
+    }
+
+
+def print_store(console: Console, summary: dict[str, Any]) -> None:
+    """Print a summary as a table for people."""
+    attrs = summary["attributes"]
+    console.print(
+        f"{summary['store']}: generation {summary['generation']}, preset {attrs['preset']}, labels "
+        f"by {attrs['label_rule']} (decode offset {attrs['decode_offset_voxel']} voxel), box "
+        f"{attrs['box']} core {attrs['core']}",
+        highlight=False,
+        markup=False,
+    )
+    console.print(
+        f"{len(summary['maps'])} maps, {summary['n_subgrids']:,} subgrids, "
+        f"{summary['n_occupied']:,} of them with C-alphas",
+        highlight=False,
+    )
+    console.print(_table(summary["maps"]))
+    for row in summary["maps"]:
+        console.print(f"{row['entry_id']}: {_labels(row)}", highlight=False, markup=False)
+        for note in row["notes"]:
+            console.print(f"{row['entry_id']}: note: {note}", style="yellow", markup=False)
+    for name, why in summary["failures"].items():
+        console.print(f"{name}: not in the store: {why}", style="red", markup=False)
+
+
+def _table(maps: list[dict[str, Any]]) -> Table:
+    table = Table()
+    table.add_column("entry", no_wrap=True)
+    table.add_column("split")
+    for name in ("A", "voxels z,y,x", "subgrids", "with CA", "residues", "CA in box", "CA sigma",
+                 "voxels at 1", "CA at 1", "dropped", "collided", "excluded"):  # fmt: skip
+        table.add_column(name, justify="right")
+    for row in maps:
+        sigma = row["ca_density_sigma"]
+        table.add_row(
+            row["entry_id"],
+            row["split"] or "",
+            "" if row["resolution_A"] is None else f"{row['resolution_A']:.2f}",
+            ",".join(map(str, row["shape_zyx"])),
+            f"{row['n_subgrids']:,}",
+            f"{row['n_occupied']:,}",
+            f"{row['n_residues']:,}",
+            f"{row['ca_in_box']:.1%}",
+            "" if sigma is None else f"{sigma:.2f}",
+            f"{row['saturated_voxel_share']:.1%}",
+            f"{row['saturated_ca_share']:.1%}",
+            str(row["n_atoms_outside"]),
+            str(row["n_collisions"]),
+            str(sum(row["excluded_atoms"].values())),
+        )
+    return table
+
+
+def _labels(row: dict[str, Any]) -> str:
+    counts = row["label_counts"]
+    atoms = ", ".join(
+        f"{n} {name}" for n, name in zip(counts["atom"], CLASS_NAMES["atom"][1:], strict=True)
+    )
+    secondary = ", ".join(
+        f"{n} {name}"
+        for n, name in zip(counts["secondary"], CLASS_NAMES["secondary"][1:], strict=True)
+    )
+    excluded = ", ".join(f"{n} {why}" for why, n in row["excluded_atoms"].items())
+    text = f"labels {atoms}; secondary structure ({row['secondary_source']}) {secondary}"
+    return f"{text}; excluded atoms: {excluded}" if excluded else text

@@ -1,0 +1,136 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from c2s_data.cli import main; main()", *map(str, words)]
+    plain = os.environ | {"NO_COLOR": "1", "TERM": "dumb"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
+
+
+@pytest.fixture(scope="module")
+def catalog(demo_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the demonstration's input that tests may add to."""
+    folder = tmp_path_factory.mktemp("inputs") / "inputs"
+    shutil.copytree(demo_catalog.parent, folder)
+    return folder / demo_catalog.name
+
+
+@pytest.fixture(scope="module")
+def store(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plan, two parts, commit: no Dask anywhere."""
+    path = tmp_path_factory.mktemp("store") / "demo.zarr"
+    planned = run("plan", catalog, path, "--preset", "paper")
+    assert planned.returncode == 0, planned.stderr
+    assert "3 of 3 maps can be built" in planned.stdout
+    assert "decode offset 0.5 voxel" in planned.stdout
+    assert "0.96 A" in planned.stdout
+    early = run("commit", path)
+    assert early.returncode == 2
+    assert "3 of 3 entries are not built yet" in early.stderr
+    assert "not a committed store" in run("inspect", path).stderr
+    for part in ("1/2", "2/2"):
+        built = run("build", catalog, path, "--part", part)
+        assert built.returncode == 0, built.stderr
+        assert "built in" in built.stdout
+    state = json.loads(run("status", path, "--json").stdout)
+    assert (len(state["finished"]), state["pending"], state["generation"]) == (3, [], 0)
+    committed = run("commit", path)
+    assert committed.returncode == 0, committed.stderr
+    assert "committed" in committed.stdout
+    return path
+
+
+def test_inspect_as_json_and_as_a_table(store: Path) -> None:
+    summary = json.loads(run("inspect", store, "--json").stdout)
+    assert summary["attributes"]["preset"] == "paper"
+    assert summary["failures"] == {}
+    assert [m["split"] for m in summary["maps"]] == ["train", "train", "validation"]
+    assert all(m["ca_in_box"] == 1.0 for m in summary["maps"])
+    assert sum(m["n_subgrids"] for m in summary["maps"]) == summary["n_subgrids"]
+    table = run("inspect", store).stdout
+    for words in ("DEMO-0001", "CA at 1", "secondary structure (dssp)", "preset paper"):
+        assert words in table
+
+
+def test_status_in_words(store: Path) -> None:
+    assert "generation 1 is committed; 3 finished, 0 to be built, 0 failed" in (
+        run("status", store).stdout
+    )
+
+
+def test_default_preset_names_its_costs(catalog: Path, tmp_path: Path) -> None:
+    without = run("plan", catalog, tmp_path / "a.zarr").stdout
+    assert "No --preset given" in without
+    assert "recommended" in without
+    given = run("plan", catalog, tmp_path / "b.zarr", "--preset", "paper").stdout
+    assert "No --preset given" not in given
+
+
+def test_other_options_do_not_resume(catalog: Path, store: Path) -> None:
+    refused = run("build", catalog, store, "--preset", "recommended", "--box", "24")
+    assert refused.returncode == 2
+    assert "label_rule: 'formula1' -> 'nearest'" in refused.stderr
+    assert "box: 32 -> 24" in refused.stderr
+    part = run("build", catalog, store, "--preset", "released", "--part", "1/1")
+    assert part.returncode == 2
+    assert "planned with preset paper" in part.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plan", "{catalog}", "{out}", "--preset", "best"], "paper, released, recommended"),
+        (["plan", "{catalog}", "{out}", "--box", "31"], "even"),
+        (["plan", "{catalog}", "{out}", "--task-memory", "lots"], "1.5GB"),
+        (["plan", "none.csv", "{out}"], "cannot be read"),
+        (["build", "{catalog}", "{out}", "--part", "x"], "3/16"),
+        (["build", "{catalog}", "{out}", "--part", "1/2"], "has no plan"),
+        (["build", "{catalog}", "{out}", "--part", "1/2", "--workers", "2"], "leave --scheduler"),
+        (["status", "{out}"], "has no plan"),
+        (["commit", "{out}"], "has no plan"),
+    ],
+)
+def test_errors_are_one_message_and_exit_code_2(
+    catalog: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    out = tmp_path / "out.zarr"
+    result = run(*(word.format(catalog=catalog, out=out) for word in words))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not out.exists()
+
+
+def test_failed_entry_makes_exit_code_1_and_the_rest_is_built(
+    catalog: Path, tmp_path: Path
+) -> None:
+    lines = catalog.read_text().splitlines()
+    bad = catalog.with_name("with_bad.csv")
+    broken = catalog.with_name("broken.map.gz")
+    broken.write_bytes(Path(catalog.parent, "DEMO-0003.map.gz").read_bytes()[:-1000])
+    row = lines[3].replace("DEMO-0003,DEMO-0003.map.gz", "BAD-1,broken.map.gz")
+    assert row.startswith("BAD-1,broken.map.gz,DEMO-0003.cif")
+    bad.write_text("\n".join([lines[0], lines[3], row]) + "\n")
+    store = tmp_path / "bad.zarr"
+    result = run("build", bad, store, "--preset", "recommended", "--workers", "1")
+    assert result.returncode == 1
+    assert "BAD-1: FAILED" in result.stdout
+    assert "1 entries are not in the store" in result.stdout
+    assert json.loads(run("inspect", store, "--json").stdout)["failures"]["BAD-1"]
+
+
+def test_help_names_the_commands() -> None:
+    text = run("--help").stdout
+    for command in ("demo", "plan", "build", "commit", "status", "inspect"):
+        assert command in text

@@ -1,0 +1,303 @@
+"""The flow goes one way, and the rules of the source tree hold; read off the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("c2s_data", "c2s_model")
+LINE_LIMIT = 400
+
+# Module -> what of this project it and all below it may import; the longest name decides.
+MAY_IMPORT = {
+    "c2s_data": ("c2s_data",),  # the steps of a build; the cross-cutting bans are below
+    "c2s_data.errors": (),
+    "c2s_data.schema": (),
+    "c2s_data.config": ("c2s_data.errors", "c2s_data.schema"),
+    "c2s_data.transforms": ("c2s_data.errors", "c2s_data.schema", "c2s_data.transforms"),
+    "c2s_data.sources": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+    ),
+    "c2s_data.plan": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.config",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+    ),
+    "c2s_data.store": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.config",
+        "c2s_data.plan",  # who owns which rows: made from headers, before there is a store
+        "c2s_data.transforms",
+        "c2s_data.store",
+    ),
+    "c2s_data.explore": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.config",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+        "c2s_data.store",
+        "c2s_data.explore",
+    ),
+    "c2s_model": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.store",
+        "c2s_data.transforms",
+        "c2s_data.sources.density_map",  # prediction reads one map
+        "c2s_model",
+    ),
+}
+
+# Imported module -> the only modules that may import it.
+ONLY_IN = {
+    "torch": ("c2s_model",),
+    "c2s_model": ("c2s_model",),
+    "zarr": ("c2s_data.store",),
+    "numcodecs": ("c2s_data.store",),
+    "google_crc32c": ("c2s_data.store",),
+    "dask": ("c2s_data.distribute",),
+    "distributed": ("c2s_data.distribute",),
+    "c2s_data.distribute": ("c2s_data.cli", "c2s_data.distribute"),
+    "c2s_data.cli": ("c2s_data.cli",),
+}
+
+# Numerics take arrays and give arrays: nothing of files, logs, stores or clusters.
+IMPURE = frozenset(
+    {
+        *("zarr", "dask", "distributed", "fsspec", "mrcfile", "gemmi", "pyarrow"),
+        *("pathlib", "os", "io", "shutil", "tempfile", "logging", "time", "datetime", "random"),
+    }
+)
+
+
+class Module(NamedTuple):
+    name: str
+    path: Path
+    tree: ast.Module
+
+
+def read_modules() -> list[Module]:
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found.append(Module(name, path, ast.parse(path.read_text("utf-8"), str(path))))
+    return found
+
+
+MODULES = read_modules()
+NAMES = frozenset(module.name for module in MODULES)
+
+
+def within(name: str, parent: str) -> bool:
+    return name == parent or name.startswith(f"{parent}.")
+
+
+def imported(tree: ast.AST, names: frozenset[str] = NAMES) -> Iterator[str]:
+    """Yield each dotted name that a tree imports: functions, type checking and strings too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, "imports are absolute"
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            submodules = [member for member in members if member in names]
+            yield from submodules
+            if len(submodules) < len(members):
+                yield node.module
+        elif isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
+            yield from (
+                argument.value
+                for argument in node.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            )
+
+
+def called(node: ast.Call) -> str:
+    """Return the last part of the name that is called: ``load`` for ``np.load(...)``."""
+    function = node.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def layer_faults(name: str, imports: Iterator[str]) -> list[str]:
+    layer = max((key for key in MAY_IMPORT if within(name, key)), key=len)
+    faults = []
+    for target in imports:
+        own = target.split(".")[0] in PACKAGES
+        if own and target != "c2s_data" and not any(within(target, a) for a in MAY_IMPORT[layer]):
+            faults.append(f"{name} imports {target}, which lies downstream of {layer}")
+        for banned, homes in ONLY_IN.items():
+            if within(target, banned) and not any(within(name, home) for home in homes):
+                faults.append(f"{name} imports {target}; only {', '.join(homes)} may")
+        if within(name, "c2s_data.transforms") and target.split(".")[0] in IMPURE:
+            faults.append(f"{name} imports {target}; transforms are pure numerics")
+    return faults
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_imports_follow_the_flow(module: Module) -> None:
+    assert layer_faults(module.name, imported(module.tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("c2s_data.build", "import torch.utils.data"),
+        ("c2s_data.cli", "import importlib\nimportlib.import_module('c2s_model.data')"),
+        ("c2s_data.transforms.label", "def f():\n    from pathlib import Path"),
+        ("c2s_data.transforms.label", "from c2s_data.config import BuildConfig"),
+        ("c2s_data.sources.catalog", "from c2s_data import store"),
+        ("c2s_data.plan", "from zarr.codecs import BloscCodec"),
+        ("c2s_data.plan", "from c2s_data.store.reader import open_store"),
+        ("c2s_data.explore.figures", "from c2s_data.build import build_entry"),
+        ("c2s_data.build", "from dask.distributed import Client"),
+        ("c2s_data.store.writer", "from c2s_data.sources.density_map import DensityMap"),
+        ("c2s_model.data.dataset", "from c2s_data.config import make_config"),
+        ("c2s_data.build", "from c2s_data import cli"),
+    ],
+)
+def test_a_wrong_import_is_found(name: str, source: str) -> None:
+    names = NAMES | {"c2s_data.cli", "c2s_data.store"}
+    assert len(layer_faults(name, imported(ast.parse(source), names))) >= 1
+
+
+def find_cycle(edges: dict[str, set[str]]) -> list[str]:
+    """Return modules that import each other in a ring, or nothing."""
+    remaining = dict(edges)
+    while leaves := [name for name in remaining if not edges[name] & remaining.keys()]:
+        for name in leaves:
+            del remaining[name]
+    return sorted(remaining)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    edges = {
+        module.name: {
+            target
+            for target in imported(module.tree)
+            if target in NAMES and target not in (module.name, *PACKAGES)
+        }
+        for module in MODULES
+    }
+    assert find_cycle(edges) == []
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def banned_calls(tree: ast.AST) -> Iterator[str]:
+    """Yield what must never be called on what came from outside."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        text = ast.unparse(node.func)
+        keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if text in ("eval", "exec") or re.fullmatch(r"(cP|_p|p|cloudp)ickle\.loads?", text):
+            yield text
+        if text in ("yaml.load", "dask.array.to_zarr", "da.to_zarr"):
+            yield text
+        if text == "torch.load" and keywords.get("weights_only") != "True":
+            yield "torch.load without weights_only=True"
+        for word in ("shell", "allow_pickle", "permissive"):
+            if keywords.get(word, "False") != "False":
+                yield f"{text}({word}={keywords[word]})"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_nothing_unsafe_is_called(module: Module) -> None:
+    assert list(banned_calls(module.tree)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pickle.load(f)",
+        "yaml.load(f)",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "eval('1')",
+        "subprocess.run('ls', shell=True)",
+        "np.load(p, allow_pickle=True)",
+        "mrcfile.open(p, permissive=True)",
+    ],
+)
+def test_an_unsafe_call_is_found(source: str) -> None:
+    assert len(list(banned_calls(ast.parse(source)))) == 1
+
+
+def test_safe_calls_are_left_alone() -> None:
+    safe = "net.eval(); torch.load(f, weights_only=True); json.load(f); run(shell=False)"
+    assert list(banned_calls(ast.parse(safe))) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_a_module_is_short_named_and_explained(module: Module) -> None:
+    assert ast.get_docstring(module.tree), "a module says what it is for"
+    assert module.path.stem not in ("utils", "helpers", "common", "misc"), "a noun is missing"
+    assert len(module.path.read_text("utf-8").splitlines()) <= LINE_LIMIT
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_other_files_are_short(folder: str) -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > LINE_LIMIT
+    }
+    assert long == {}
+
+
+def run_python(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_of_the_package_is_light() -> None:
+    heavy = {"torch", "dask", "distributed", "numba", "matplotlib", "zarr", "pandas", "xarray"}
+    loaded = run_python("import c2s_data, sys; print(*sys.modules)").split()
+    assert heavy & set(loaded) == set()
+
+
+def test_every_data_module_imports_without_torch() -> None:
+    names = [module.name for module in MODULES if within(module.name, "c2s_data")]
+    assert len(names) > 20
+    script = f"""
+import importlib, sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "c2s_model"):
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+
+sys.meta_path.insert(0, NoTorch())
+for name in {names!r}:
+    importlib.import_module(name)
+print(sum(name in sys.modules for name in {names!r}))
+"""
+    assert int(run_python(script)) == len(names)
