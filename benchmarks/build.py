@@ -72,13 +72,14 @@ def make_input(folder: Path, side: int = SIDE) -> Path:
 
 
 def assembly(centre_A: float) -> gemmi.Structure:
-    """Return nine copies of a made protein, 2,160 residues: such a box in practice."""
+    """Return up to nine copies of a made protein, 2,160 residues, as many as the box holds."""
     unit = procedural_protein(7, 120)
     whole = unit.clone()
     del whole[0]["B"]
     del whole[0]["A"]
     names = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    for y, x in itertools.product((-55.0, 0.0, 55.0), repeat=2):
+    fitting = [shift_A for shift_A in (-55.0, 0.0, 55.0) if abs(shift_A) < centre_A - 35.0]
+    for y, x in itertools.product(fitting, repeat=2):
         for chain in unit[0]:
             copy = chain.clone()
             copy.name = next(names)

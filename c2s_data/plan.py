@@ -231,20 +231,18 @@ def predicted_store_bytes(
 
 
 def _identity(planned: PlannedEntry) -> dict[str, Any]:
-    entry = planned.entry
-    return {
-        "entry_id": entry.entry_id,
-        "map_name": Path(entry.map).name,
+    """Return what makes two plans the same build: everything but the folders of the files."""
+    entry = asdict(planned.entry)
+    files = {column: entry.pop(column) for column in ("map", "model", "sequence")}
+    return entry | {
+        **{column: Path(path).name if path else None for column, path in files.items()},
         "map_bytes": planned.map_bytes,
-        "model_name": Path(entry.model).name,
         "model_bytes": planned.model_bytes,
         "source_shape_zyx": planned.source_shape_zyx,
         "voxel_size_zyx_A": planned.voxel_size_zyx_A,
         "origin_xyz_A": planned.origin_xyz_A,
         "first_subgrid": planned.first_subgrid,
         "n_subgrids": planned.n_subgrids,
-        "split": entry.split,
-        "resolution_A": entry.resolution_A,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
@@ -111,6 +112,27 @@ def test_differences_are_said_in_words(catalog: list[CatalogEntry], tmp_path: Pa
     assert any(line.startswith("E3.source_shape_zyx: (20, 30, 25)") for line in lines)
     assert old.fingerprint != new.fingerprint
     assert plan_differences(old, old) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "test"},
+        {"pdb_id": "7kjr"},
+        {"contour_level": 0.7},
+        {"metadata": {"title": "Another"}},
+        {"resolution_A": None},
+        {"origin": "nstart"},
+    ],
+)
+def test_every_column_of_the_catalog_is_part_of_the_plan(
+    catalog: list[CatalogEntry], change: dict[str, object]
+) -> None:
+    old = make_plan(catalog[:2], make_config())
+    new = make_plan([replace(catalog[0], **change), catalog[1]], make_config())
+    assert old.fingerprint != new.fingerprint
+    (name,) = change
+    assert any(line.startswith(f"E0.{name}: ") for line in plan_differences(old, new))
 
 
 def test_same_inputs_in_another_folder_are_the_same_plan(
