@@ -39,7 +39,7 @@ from c2s_data.plan import Plan, make_plan
 from c2s_data.schema import MASKS
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import DensityMap, write_density_map
-from c2s_data.sources.procedural_protein import procedural_protein
+from c2s_data.sources.procedural import procedural_protein
 from c2s_data.store.commit import begin_store, commit
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects

@@ -17,7 +17,7 @@ import gemmi
 import numpy as np
 
 from c2s_data.config import PRESETS, make_config
-from c2s_data.sources.procedural_protein import procedural_protein
+from c2s_data.sources.procedural import procedural_protein
 from c2s_data.sources.simulate import simulated_map
 from c2s_data.transforms.percentile import percentile_of
 from c2s_data.transforms.resample import resample_trilinear, sample_trilinear

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from c2s_data.sources.density_map import DensityMap, write_density_map
-from c2s_data.sources.procedural_protein import procedural_protein
+from c2s_data.sources.procedural import procedural_protein
 from c2s_data.transforms.simulate_density import simulate_density, solvent_box, solvent_noise
 
 if TYPE_CHECKING:

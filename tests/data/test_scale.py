@@ -7,7 +7,7 @@ import pytest
 
 from c2s_data.config import make_config
 from c2s_data.sources.density_map import DensityMap
-from c2s_data.sources.procedural_protein import procedural_protein
+from c2s_data.sources.procedural import procedural_protein
 from c2s_data.sources.simulate import simulated_map
 from c2s_data.transforms.percentile import percentile_of
 from c2s_data.transforms.resample import resample_trilinear

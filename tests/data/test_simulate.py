@@ -12,7 +12,7 @@ import pytest
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import read_density_map
-from c2s_data.sources.procedural_protein import procedural_protein
+from c2s_data.sources.procedural import procedural_protein
 from c2s_data.sources.simulate import simulated_map, write_demo_inputs
 from c2s_data.transforms.percentile import percentile_of
 from c2s_data.transforms.simulate_density import (

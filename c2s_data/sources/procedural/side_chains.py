@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from c2s_data.schema import AMINO_ACIDS
-from c2s_data.sources.procedural_geometry import (
+from c2s_data.sources.procedural.geometry import (
     BACKBONE,
     CA_CB_A,
     SIDE_CHAINS,
@@ -87,9 +88,13 @@ def design_side_chains(
     """
     names = ["ALA"] * len(choices)
     residues = [_bare("ALA", xyz) for xyz in backbone_xyz_A]
+    ca_xyz_A = backbone_xyz_A[:, BACKBONE.index("CA")]
+    is_near = cdist(ca_xyz_A, ca_xyz_A) < NEIGHBOURHOOD_A
+    near: list[list[int]] = [np.flatnonzero(row).tolist() for row in is_near]
 
     def put(name: str, i: int) -> bool:
-        atoms = _with_room(rng, name, residues, i, backbone_xyz_A[i])
+        others_xyz_A = _others(residues, i, near[i])
+        atoms = _with_room(rng, name, _bare(name, backbone_xyz_A[i]), others_xyz_A)
         if atoms is None:
             return False
         names[i], residues[i] = name, atoms
@@ -121,17 +126,12 @@ def _bare(name: str, xyz: NDArray[np.float64]) -> Residue:
 
 
 def _with_room(
-    rng: np.random.Generator,
-    name: str,
-    residues: list[Residue],
-    i: int,
-    xyz: NDArray[np.float64],
+    rng: np.random.Generator, name: str, bare: Residue, others_xyz_A: NDArray[np.float64]
 ) -> Residue | None:
     """The residue in the first rotamer, in random order, that keeps `ROOM_A` to all others."""
-    bare = _bare(name, xyz)
     if not SIDE_CHAINS[name]:
         return bare
-    others = cKDTree(np.array(_others(residues, i)))
+    others = cKDTree(others_xyz_A)
     rotamers = list(product(*CHI_DEG[name]))
     for k in rng.permutation(len(rotamers)):
         atoms = side_chain(name, bare, rotamers[k])
@@ -140,13 +140,15 @@ def _with_room(
     return None
 
 
-def _others(residues: list[Residue], i: int) -> list[NDArray[np.float64]]:
+def _others(residues: list[Residue], i: int, near: Sequence[int]) -> NDArray[np.float64]:
     """All atoms near residue i but its own and those within three bonds of its CB or CD."""
     bonded = ("N", "CA", "C", "O")
-    return [
-        position
-        for k, residue in enumerate(residues)
-        if k != i and np.linalg.norm(residue["CA"] - residues[i]["CA"]) < NEIGHBOURHOOD_A
-        for atom, position in residue.items()
-        if abs(k - i) > 1 or atom not in bonded
-    ]
+    return np.array(
+        [
+            position
+            for k in near
+            if k != i
+            for atom, position in residues[k].items()
+            if abs(k - i) > 1 or atom not in bonded
+        ]
+    )

@@ -15,9 +15,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from c2s_data.schema import AMINO_ACIDS
-from c2s_data.sources.procedural_fold import FoldTarget, fold
-from c2s_data.sources.procedural_geometry import BACKBONE
-from c2s_data.sources.procedural_side_chains import design_side_chains
+from c2s_data.sources.procedural.fold import FoldTarget, fold
+from c2s_data.sources.procedural.geometry import BACKBONE
+from c2s_data.sources.procedural.side_chains import design_side_chains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

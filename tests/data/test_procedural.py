@@ -9,11 +9,13 @@ import gemmi
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_info
 
 from c2s_data.schema import AMINO_ACIDS
-from c2s_data.sources import procedural_fold
-from c2s_data.sources.procedural_geometry import SIDE_CHAINS, side_chain
-from c2s_data.sources.procedural_protein import ATTEMPTS, plan_segments, procedural_protein
+from c2s_data.sources.procedural import fold as folding
+from c2s_data.sources.procedural.geometry import SIDE_CHAINS, backbone_from_torsions, side_chain
+from c2s_data.sources.procedural.protein import ATTEMPTS, plan_segments, procedural_protein
 from c2s_data.sources.simulate import write_model
 
 CASES = [(2024, 120), (2025, 104), (2026, 96), (7, 90), (8, 150)]
@@ -195,7 +197,7 @@ def test_gradient_of_the_fold_is_that_of_finite_differences():
     n = 14
     layout = rng.normal(size=(n, 3)) * 8.0
     layout[5:8] = np.nan
-    target = procedural_fold.FoldTarget(
+    target = folding.FoldTarget(
         phi_rad=rng.uniform(-3.0, 3.0, n),
         psi_rad=rng.uniform(-3.0, 3.0, n),
         torsion_stiffness=rng.uniform(0.5, 1.0, n),
@@ -203,14 +205,14 @@ def test_gradient_of_the_fold_is_that_of_finite_differences():
         pair_atoms=np.array([[3, 40], [20, 61]]),
         pair_distance_A=np.array([3.0, 4.0]),
     )
-    weights = procedural_fold.Weights(layout=0.3, pairs=1.0, contacts=2.0, torsions=0.7)
+    weights = folding.Weights(layout=0.3, pairs=1.0, contacts=2.0, torsions=0.7)
     torsions = rng.uniform(-3.0, 3.0, 2 * n)
-    gradient = procedural_fold._energy(torsions, target, weights)[1]
+    gradient = folding._energy(torsions, target, weights)[1]
     step = 1e-5
     numeric = [
         (
-            procedural_fold._energy(torsions + move, target, weights)[0]
-            - procedural_fold._energy(torsions - move, target, weights)[0]
+            folding._energy(torsions + move, target, weights)[0]
+            - folding._energy(torsions - move, target, weights)[0]
         )
         / (2.0 * step)
         for move in np.eye(2 * n) * step
@@ -218,14 +220,56 @@ def test_gradient_of_the_fold_is_that_of_finite_differences():
     np.testing.assert_allclose(gradient, numeric, atol=1e-5)
 
 
-def test_descent_finds_the_minimum_of_a_curved_valley():
-    def valley(x):
-        value = float((1.0 - x[0]) ** 2 + 100.0 * (x[1] - x[0] ** 2) ** 2)
-        slope = [-2.0 * (1.0 - x[0]) - 400.0 * x[0] * (x[1] - x[0] ** 2)]
-        return value, np.array([*slope, 200.0 * (x[1] - x[0] ** 2)])
+@pytest.fixture
+def reachable():
+    """A target that one shape meets in full, that shape (n, 5, 3), and torsions to start from."""
+    rng = np.random.default_rng(3)
+    n = 24
+    wanted = np.deg2rad([-100.0, 130.0])[:, None] + rng.normal(scale=0.1, size=(2, n))
+    shape = Rotation.random(rng=rng).apply(backbone_from_torsions(*wanted).reshape(-1, 3))
+    shape = shape.reshape(n, 5, 3) + np.array([40.0, -25.0, 70.0])
+    layout = shape[:, 1].copy()
+    layout[9:13] = np.nan
+    atoms = np.array([[4, 60], [17, 101]])
+    distances = np.linalg.norm(np.subtract(*shape.reshape(-1, 3)[atoms.T]), axis=1)
+    target = folding.FoldTarget(*wanted, np.ones(n), layout, atoms, distances)
+    return target, shape, wanted + rng.normal(scale=0.2, size=(2, n))
 
-    found = procedural_fold._descend(valley, np.array([-1.2, 1.0]))
-    np.testing.assert_allclose(found, [1.0, 1.0], atol=0.02)
+
+def test_fold_finds_the_shape_that_meets_its_target(reachable):
+    target, shape, start = reachable
+    assert np.abs(backbone_from_torsions(*start) - shape).max() > 20.0
+    phi_rad, psi_rad, xyz_A = folding.fold(target, *start)
+    np.testing.assert_allclose(phi_rad[1:], target.phi_rad[1:], atol=0.02)
+    np.testing.assert_allclose(psi_rad, target.psi_rad, atol=0.02)
+    np.testing.assert_allclose(xyz_A, shape, atol=0.1)
+
+
+def test_the_search_keeps_blas_to_one_thread_and_gives_the_others_back(reachable, monkeypatch):
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    def watched(*arguments):
+        seen.update(threads())
+        return energy(*arguments)
+
+    seen, before, energy = set(), threads(), folding._energy
+    monkeypatch.setattr(folding, "_energy", watched)
+    folding.fold(reachable[0], *reachable[2])
+    assert seen == {1}
+    assert threads() == before
+
+
+def test_rigid_fit_is_a_rotation_even_where_a_reflection_lies_nearer():
+    rng = np.random.default_rng(1)
+    moving = rng.normal(size=(20, 3)) * (9.0, 5.0, 2.0)
+    turn = Rotation.from_euler("zyx", [200.0, -35.0, 80.0], degrees=True)
+    shift = np.array([12.0, -7.0, 31.0])
+    rotation, found = folding.rigid_fit(moving, turn.apply(moving) + shift)
+    np.testing.assert_allclose(rotation, turn.as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(found, shift, atol=1e-12)
+    mirrored, _ = folding.rigid_fit(moving, moving * (1.0, 1.0, -1.0))
+    assert np.linalg.det(mirrored) == pytest.approx(1.0)
 
 
 def test_side_chains_lie_on_those_of_crystal_structures(shared_data):

@@ -14,25 +14,24 @@ the projection of the torque of the later atoms on the bond: two suffix sums giv
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numba import njit
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 
-from c2s_data.sources.procedural_geometry import BACKBONE, backbone_from_torsions
+from c2s_data.sources.procedural.geometry import BACKBONE, backbone_from_torsions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 MEMORY: Final = 30
-MAX_STEPS: Final = 1500
-MAX_TURN_RAD: Final = 0.3
-TOLERANCE: Final = 1e-7
+"""Steps from which the search knows the curvature."""
+TOLERANCE: Final = 1e-5
+"""A stage ends with the step that lowers its energy by less than this part of it."""
 _N, _CA, _CB, _C, _O = range(len(BACKBONE))
 CA_CONTACT_A: Final = 4.2
 CB_CONTACT_A: Final = 4.0
@@ -89,11 +88,10 @@ def rigid_fit(
     moving_xyz_A: NDArray[np.float64], fixed_xyz_A: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotation (3, 3) and shift (3,) with ``moving @ rotation.T + shift`` nearest to ``fixed``."""
-    centre, target = moving_xyz_A.mean(axis=0), fixed_xyz_A.mean(axis=0)
-    u, _, vt = np.linalg.svd((moving_xyz_A - centre).T @ (fixed_xyz_A - target))
-    hand = np.diag([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
-    rotation = vt.T @ hand @ u.T
-    return rotation, target - rotation @ centre
+    center, target = moving_xyz_A.mean(axis=0), fixed_xyz_A.mean(axis=0)
+    fit, _ = Rotation.align_vectors(fixed_xyz_A - target, moving_xyz_A - center)
+    rotation = fit.as_matrix()
+    return rotation, target - rotation @ center
 
 
 def fold(
@@ -101,69 +99,28 @@ def fold(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Minimise from given torsions; returns phi, psi (n,) in radians and xyz (n, 5, 3) in A.
 
-    The coordinates come superposed on the layout of the target.
+    The coordinates come superposed on the layout of the target. While it runs, BLAS has one
+    thread in the whole process.
     """
     n = start_phi_rad.shape[0]
     torsions = np.concatenate([start_phi_rad, start_psi_rad])
-    for weights in STAGES:
-        torsions = _descend(partial(_energy, target=target, weights=weights), torsions)
+    # The vectors are too short to share: with two BLAS threads it takes five times the CPU time,
+    # and the order of the sums would follow the number of cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for weights in STAGES:
+            torsions = minimize(
+                _energy,
+                torsions,
+                args=(target, weights),
+                method="L-BFGS-B",
+                jac=True,
+                options={"maxcor": MEMORY, "ftol": TOLERANCE},
+            ).x
     phi_rad, psi_rad = torsions[:n], torsions[n:]
     xyz = backbone_from_torsions(phi_rad, psi_rad)
     placed = ~np.isnan(target.layout_xyz_A[:, 0])
     rotation, shift = rigid_fit(xyz[placed, _CA], target.layout_xyz_A[placed])
     return phi_rad, psi_rad, xyz @ rotation.T + shift
-
-
-def _descend(
-    energy: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
-    start: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """L-BFGS (Nocedal & Wright, Numerical Optimization, algorithms 3.1 and 7.4).
-
-    Small vectors and no library threads: the result does not depend on the number of cores, and
-    a busy machine does not slow it down out of proportion.
-    """
-    x = start
-    value, slope = energy(x)
-    moved: deque[NDArray[np.float64]] = deque(maxlen=MEMORY)
-    bent: deque[NDArray[np.float64]] = deque(maxlen=MEMORY)
-    for _ in range(MAX_STEPS):
-        moves, bends = (np.array(list(side)).reshape(-1, x.size) for side in (moved, bent))
-        direction = -_inverse_hessian_times(slope, moves, bends)
-        descent = float(np.sum(direction * slope))
-        length = min(1.0, MAX_TURN_RAD / float(np.abs(direction).max()))
-        while True:
-            new_value, new_slope = energy(x + length * direction)
-            if new_value <= value + 1e-4 * length * descent or length < 1e-10:
-                break
-            length *= 0.5
-        move, bend = length * direction, new_slope - slope
-        if float(np.sum(move * bend)) > 0.0:
-            moved.append(move)
-            bent.append(bend)
-        gain = value - new_value
-        x, value, slope = x + move, new_value, new_slope
-        if gain <= TOLERANCE * max(1.0, abs(value)):
-            break
-    return x
-
-
-@njit(cache=True, nogil=True)
-def _inverse_hessian_times(
-    slope: NDArray[np.float64], moves: NDArray[np.float64], bends: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Two-loop recursion over remembered moves and changes of slope, (m, n) each, oldest first."""
-    result = slope.copy()
-    m = moves.shape[0]
-    factor = np.empty(m)
-    for k in range(m - 1, -1, -1):
-        factor[k] = np.sum(moves[k] * result) / np.sum(moves[k] * bends[k])
-        result -= factor[k] * bends[k]
-    if m > 0:
-        result *= np.sum(moves[-1] * bends[-1]) / np.sum(bends[-1] * bends[-1])
-    for k in range(m):
-        result += moves[k] * (factor[k] - np.sum(bends[k] * result) / np.sum(moves[k] * bends[k]))
-    return result
 
 
 def _energy(
