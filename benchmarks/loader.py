@@ -32,7 +32,9 @@ from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset
 
 from c2s_data.schema import BOX, CORE, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
-from c2s_data.store.shard import Compressor, ShardSpec, encode_shard, shard_index
+from c2s_data.store.shard import shard_index
+from c2s_data.store.shard_encoder import encode_shard
+from c2s_data.store.shard_spec import Compressor, ShardSpec
 from c2s_data.transforms.subgrid import extract, window_corners
 from c2s_model.data import SubgridDataset
 

@@ -14,8 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.config import BuildConfig
-from c2s_data.errors import C2SError, MapError, MapReason, ModelError
-from c2s_data.label_model import grid_of, label_model, residue_columns, secondary_structure
+from c2s_data.errors import C2SError, MapError, MapReason, ModelError, ModelReason, StoreError
+from c2s_data.label_model import (
+    excluded_atoms,
+    inside_map,
+    label_model,
+    residue_columns,
+    secondary_structure,
+)
 from c2s_data.plan import Failure, Plan, PlannedEntry
 from c2s_data.schema import CLASS_NAMES, MASKS
 from c2s_data.sources.atomic_model import AtomicModel, read_atomic_model
@@ -71,9 +77,9 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
     density = read_density_map(
         planned.entry.map, origin=planned.entry.origin or config.origin, sha256=True
     )
+    inputs = _planned_inputs(planned, density)
     facts, statistics = _measure_raw(density, model)
     resampled_zyx = _resample(density, config)
-    inputs = _inputs(planned, density)
     del density  # The raw map and the normalized one need not live together.
     divisor = _divisor(resampled_zyx, planned, config)
     statistics |= _histogram(resampled_zyx, "resampled")
@@ -82,9 +88,9 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
         "percentile_value": divisor,
         "saturated_voxel_share": n_saturated / resampled_zyx.size,
     }
-    facts |= _label_facts(labels, model, planned, normalized_zyx)
+    facts |= _label_facts(labels, model, planned, config, normalized_zyx)
     facts |= {"secondary_source": secondary.source}
-    facts["notes"] = [*model.notes, *secondary.notes, *_warnings(facts)]
+    facts["notes"] = [*model.notes, *secondary.notes, *_warnings(facts, config)]
     return LabeledMap(
         density_zyx=normalized_zyx,
         labels={name: getattr(labels, name) for name in MASKS},
@@ -99,6 +105,12 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
     """Build one entry and write it, or quarantine it with its reason; never raise for an entry.
 
     A valid receipt means that there is nothing to do.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written (a full disk, no permission): that is no fault of the entry,
+        and the next one would meet it too.
     """
     started = time.perf_counter()
     objects = open_objects(url)
@@ -109,6 +121,8 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
             made = build_entry(planned, plan_facts.config)
             layout = Layout.of(plan_facts.config)
             receipt = write_entry(objects, layout, planned, plan_facts.fingerprint, made)
+    except StoreError:
+        raise
     except Exception as error:  # noqa: BLE001 - one entry must never stop the others
         failure = failure_of(error)
         write_failure(objects, planned.entry_id, failure)
@@ -217,13 +231,14 @@ def _label_facts(
     labels: LabeledVoxels,
     model: AtomicModel,
     planned: PlannedEntry,
+    config: BuildConfig,
     normalized_zyx: NDArray[Any],
 ) -> dict[str, Any]:
     z, y, x = labels.ca.index_zyx.T
     at_ca = normalized_zyx[z, y, x]
     has_ca = np.isfinite(model.residues.ca_xyz_A).all(axis=1)
     n_ca = int(has_ca.sum())
-    in_box = int((grid_of(planned).inside(model.residues.ca_xyz_A[has_ca])).sum())
+    in_box = int(inside_map(model.residues.ca_xyz_A[has_ca], planned, config).sum())
     return {
         "saturated_ca_share": float((at_ca == 1).mean()) if at_ca.size else 0.0,
         "n_residues": len(model.residues.chain),
@@ -231,7 +246,7 @@ def _label_facts(
         "ca_in_box": in_box / n_ca,
         "n_atoms_outside": labels.n_outside,
         "n_collisions": labels.n_collisions,
-        "excluded_atoms": dict(sorted(model.excluded.items())),
+        "excluded_atoms": excluded_atoms(model, config),
         "label_counts": {
             name: np.bincount(getattr(labels, name).value, minlength=256)[
                 1 : len(CLASS_NAMES[name])
@@ -241,23 +256,44 @@ def _label_facts(
     }
 
 
-def _warnings(facts: dict[str, Any]) -> list[str]:
+def _warnings(facts: dict[str, Any], config: BuildConfig) -> list[str]:
     found = []
-    if facts["saturated_ca_share"] > 0.5:
+    share = facts["saturated_ca_share"]
+    if share > 0.5 and config.scale == "signal":
         found.append(
-            f"{facts['saturated_ca_share']:.0%} of the C-alphas have density 1.0, so their "
-            "contrast is lost; preset recommended takes the scale from the signal (docs/beware.md)"
+            f"{share:.0%} of the C-alphas have density 1.0: the map has hardly any negative values "
+            "(masked, or shifted by a constant), so its scale could not be set by its noise"
+        )
+    elif share > 0.5:
+        found.append(
+            f"{share:.0%} of the C-alphas have density 1.0, so their contrast is lost; preset "
+            "recommended takes the scale from the signal (docs/beware.md)"
         )
     if facts["ca_in_box"] < 0.99:
         found.append(f"only {facts['ca_in_box']:.1%} of the C-alphas lie inside the map")
     return found
 
 
-def _inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFile, ...]:
-    model = Path(planned.entry.model).read_bytes()
-    digest = hashlib.sha256(model).hexdigest()
+def _planned_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFile, ...]:
+    """Return what was read, after checking that it is what was planned."""
     assert density.file_bytes is not None
     assert density.file_sha256 is not None
+    read = (density.values_zyx.shape, density.voxel_size_zyx_A, density.origin_xyz_A)
+    expected = (planned.source_shape_zyx, planned.voxel_size_zyx_A, planned.origin_xyz_A)
+    if read != expected or density.file_bytes != planned.map_bytes:
+        raise MapError(
+            MapReason.CHANGED,
+            f"{planned.entry.map}: the file is not the one that was planned (shape, voxel size, "
+            f"origin {read}, planned {expected}); restore it, or build another store",
+        )
+    model = Path(planned.entry.model).read_bytes()
+    digest = hashlib.sha256(model).hexdigest()
+    if digest != planned.model_sha256:
+        raise ModelError(
+            ModelReason.CHANGED,
+            f"{planned.entry.model}: the file is not the one that was planned; restore it, or "
+            "build another store",
+        )
     return (
         InputFile("map", Path(planned.entry.map).name, density.file_bytes, density.file_sha256),
         InputFile("model", Path(planned.entry.model).name, len(model), digest),

@@ -22,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_INTERRUPTED = 130  # what shells report for a command stopped by Ctrl-C
+
 CatalogArgument = Annotated[Path, typer.Argument(help="CSV file: one row per map and model.")]
 StoreArgument = Annotated[str, typer.Argument(help="Path or URL of the store.")]
 PresetOption = Annotated[
@@ -66,6 +68,23 @@ PartOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from c2s_data import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def plan(
     catalog: CatalogArgument,
@@ -79,6 +98,7 @@ def plan(
     task_memory: MemoryOption = "1.5GB",
 ) -> None:
     """Read the headers, lay out the store and say what it will cost."""
+    from c2s_data.config import parse_bytes
     from c2s_data.console import print_choices, print_plan
     from c2s_data.plan import make_plan
     from c2s_data.sources.catalog import read_catalog
@@ -87,7 +107,7 @@ def plan(
 
     config = _config(preset, box, core, origin, secondary, codec)
     print_choices(_console(), config, preset_given=preset is not None)
-    made = make_plan(read_catalog(catalog), config, task_memory_bytes=_bytes(task_memory))
+    made = make_plan(read_catalog(catalog), config, task_memory_bytes=parse_bytes(task_memory))
     print_plan(_console(), made)
     begin_store(open_objects(store), made)
     if len(made.buildable) < len(made.entries):
@@ -110,18 +130,20 @@ def build(
     part: PartOption = None,
 ) -> None:
     """Plan, build every map on a Dask cluster, commit; the same command resumes."""
-    config = _config(preset, box, core, origin, secondary, codec)
+    from c2s_data.config import parse_bytes
+
     if part is not None:
         if scheduler is not None or workers is not None:
             raise ConfigError("--part runs in this process alone; leave --scheduler, --workers out")
-        _build_part(store, part, config if preset is not None else None)
+        given = {"box": box, "core": core, "origin": origin, "secondary": secondary}
+        _build_part(catalog, store, part, preset, given | {"compressor": codec})
         return
     committed = _build_all(
         catalog,
         store,
-        config,
+        _config(preset, box, core, origin, secondary, codec),
         preset_given=preset is not None,
-        task_memory_bytes=_bytes(task_memory),
+        task_memory_bytes=parse_bytes(task_memory),
         scheduler=scheduler,
         workers=workers,
     )
@@ -208,13 +230,13 @@ def demo(
     _say(f"1. simulating proteins and their density maps in {out / 'inputs'}")
     catalog = write_demo_inputs(out / "inputs")
     store = out / "demo.zarr"
-    _say(f"2. c2s-data build {catalog} {store} --preset {preset}")
+    _say(f"2. c2s-data build {catalog} {store} --preset {preset} (the first run compiles kernels)")
     committed = _build_all(
         catalog,
         str(store),
         _config(preset),
         preset_given=True,
-        task_memory_bytes=_bytes("1.5GB"),
+        task_memory_bytes=1_500_000_000,
         scheduler=None,
         workers=workers,
     )
@@ -231,7 +253,7 @@ def main() -> None:
     """Run the command line; an expected error is one message and exit code 2."""
     try:
         app(standalone_mode=True)
-    except C2SError as error:
+    except (C2SError, OSError) as error:
         _console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
 
@@ -247,7 +269,7 @@ def _build_all(
     workers: int | None,
 ) -> Committed:
     from c2s_data.console import BuildProgress, print_choices, print_plan
-    from c2s_data.distribute import build_store, pending_entries
+    from c2s_data.distribute import build_store
     from c2s_data.plan import Plan
     from c2s_data.store.objects import open_objects
 
@@ -256,32 +278,39 @@ def _build_all(
     url = open_objects(store).url
     with BuildProgress(console) as progress:
 
-        def on_plan(made: Plan, dashboard: str | None) -> None:
+        def on_plan(made: Plan, pending: int, dashboard: str | None) -> None:
             print_plan(console, made)
-            pending = len(pending_entries(url, made))
             if pending < len(made.buildable):
                 _say(f"{len(made.buildable) - pending} were finished by an earlier run")
             if dashboard:
                 _say(f"Dask dashboard: {dashboard}")
             progress.expect(pending)
 
-        committed = build_store(
-            catalog,
-            store,
-            config,
-            scheduler=scheduler,
-            workers=workers,
-            task_memory_bytes=task_memory_bytes,
-            on_plan=on_plan,
-            on_outcome=progress.show,
-        )
+        try:
+            committed = build_store(
+                catalog,
+                store,
+                config,
+                scheduler=scheduler,
+                workers=workers,
+                task_memory_bytes=task_memory_bytes,
+                on_plan=on_plan,
+                on_outcome=progress.show,
+            )
+        except KeyboardInterrupt:
+            _say("stopped: finished maps are kept, and the same command goes on from here")
+            raise typer.Exit(_INTERRUPTED) from None
     _print_committed(url, committed)
     return committed
 
 
-def _build_part(store: str, part: str, config: BuildConfig | None) -> None:
+def _build_part(
+    catalog: Path, store: str, part: str, preset: str | None, given: dict[str, Any]
+) -> None:
     from c2s_data.build import EntryOutcome, run_entries
+    from c2s_data.config import make_config
     from c2s_data.console import BuildProgress
+    from c2s_data.sources.catalog import read_catalog
     from c2s_data.store.commit import load_plan
     from c2s_data.store.objects import open_objects
 
@@ -290,11 +319,20 @@ def _build_part(store: str, part: str, config: BuildConfig | None) -> None:
         raise ConfigError(f"--part {part!r}: write it as 3/16, part 3 of 16")
     objects = open_objects(store)
     planned = load_plan(objects)
-    if config is not None and config != planned.config:
+    asked = {name: value for name, value in given.items() if value is not None}
+    options = planned.config.model_dump() | asked
+    if preset is not None:
+        options = make_config(preset, **asked).model_dump()
+    differing = [
+        name for name, value in planned.config.model_dump().items() if options[name] != value
+    ]
+    if differing:
         raise ConfigError(
-            f"{objects.url} was planned with preset {planned.config.preset} and other options; "
-            "leave the options out when building a part"
+            f"{objects.url} was planned with preset {planned.config.preset} and another "
+            f"{', '.join(differing)}; leave the options out when building a part"
         )
+    if [row.entry_id for row in read_catalog(catalog)] != [e.entry_id for e in planned.entries]:
+        raise ConfigError(f"{objects.url} was planned from another catalog than {catalog}")
     entries = planned.part(int(number), int(parts))
     failed: list[EntryOutcome] = []
     with BuildProgress(_console()) as progress:
@@ -323,15 +361,6 @@ def _config(
     return make_config(
         preset or "paper", box=box, core=core, origin=origin, secondary=secondary, compressor=codec
     )
-
-
-def _bytes(text: str) -> int:
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    try:
-        return int(TypeAdapter(ByteSize).validate_python(text))
-    except ValidationError as error:
-        raise ConfigError(f"--task-memory {text!r}: write it as 1.5GB or 800MB") from error
 
 
 def _print_committed(url: str, committed: Committed) -> None:

@@ -19,7 +19,15 @@ import hashlib
 import json
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from c2s_data.errors import ConfigError
 from c2s_data.schema import BOX, CORE, SCHEMA_VERSION
@@ -144,6 +152,20 @@ def make_config(preset: str = "paper", **overrides: object) -> BuildConfig:
             for fault in error.errors()
         )
         raise ConfigError(f"the options of preset {preset!r} are not valid: {faults}") from error
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes that ``1.5GB``, ``800MB`` or ``2GiB`` name.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no size.
+    """
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError as error:
+        raise ConfigError(f"{text!r} is no amount of memory; write it as 1.5GB or 800MB") from error
 
 
 def fingerprint(config: BuildConfig, inputs: object) -> str:

@@ -44,7 +44,13 @@ def print_plan(console: Console, plan: Plan) -> None:
     for entry in plan.entries:
         if entry.failure is not None:
             failed = EntryOutcome(entry.entry_id, entry.failure)
-            console.print(outcome_line(failed), style="red", highlight=False)
+            console.print(outcome_line(failed), style="red", highlight=False, markup=False)
+    if len(plan.buildable) < len(plan.entries):
+        console.print(
+            "Mend these now if they belong in this store: once maps are built, a mended catalog "
+            "needs another store.",
+            style="yellow",
+        )
 
 
 def outcome_line(outcome: EntryOutcome) -> str:

@@ -7,16 +7,18 @@ few numbers, and what it made is already written and receipted when it does.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import dask
-from distributed import Client, Future, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 
-from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, failure_of
+from c2s_data.build import EntryOutcome, PlanFacts, build_and_write
 from c2s_data.config import BuildConfig
-from c2s_data.errors import ConfigError
+from c2s_data.errors import C2SError, ClusterError, ConfigError
 from c2s_data.plan import DEFAULT_TASK_MEMORY, Failure, Plan, PlannedEntry, largest_first, make_plan
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.store.commit import Committed, begin_store, commit
@@ -24,6 +26,8 @@ from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import valid_receipt, write_failure
 
 _CONNECT_TIMEOUT = "20s"
+_WORKERS_TIMEOUT_S = 300.0
+# Of a cluster on this machine; a running scheduler keeps its own settings.
 _SETTINGS = {
     # A map that kills its worker takes three workers with it before it is quarantined.
     "distributed.scheduler.allowed-failures": 2,
@@ -41,6 +45,8 @@ _SETTINGS = {
         "MALLOC_TRIM_THRESHOLD_": 65536,
     },
     "distributed.comm.retry.count": 3,
+    # Ctrl-C reaches every process of a terminal; the client stops its workers in good order.
+    "distributed.worker.preload": ["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],
 }
 
 
@@ -84,6 +90,8 @@ def connect(
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 memory_limit=2 * task_memory_bytes,
+                # Workers that are told to stop warn of the task they leave; ours may be left.
+                silence_logs=logging.ERROR,
             )
         )
         yield stack.enter_context(Client(cluster))
@@ -91,12 +99,22 @@ def connect(
 
 def _client_of(scheduler: str) -> Client:
     try:
-        return Client(scheduler, timeout=_CONNECT_TIMEOUT)
+        client = Client(scheduler, timeout=_CONNECT_TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
             f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler` "
             "or leave --scheduler out"
         ) from error
+    try:
+        # A scheduler that somebody else started may be set to wait for workers for ever.
+        client.wait_for_workers(1, timeout=_WORKERS_TIMEOUT_S)
+    except TimeoutError as error:
+        client.close()
+        raise ClusterError(
+            f"the scheduler at {scheduler} had no worker for {_WORKERS_TIMEOUT_S:.0f} s; start "
+            "workers, then run again"
+        ) from error
+    return client
 
 
 def run_on_client(
@@ -110,6 +128,13 @@ def run_on_client(
 
     Two entries a worker are in flight, so that a scheduler never holds thousands of tasks and a
     stopped build loses little. An entry whose worker dies again and again is quarantined.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster is lost or cannot run the tasks.
+    StoreError
+        If a worker cannot write the store.
     """
     facts = PlanFacts.of(plan)
     waiting = iter(largest_first(entries))
@@ -124,29 +149,42 @@ def run_on_client(
         names[key] = planned
         running.add(client.submit(build_and_write, url, planned, facts, key=key, pure=False))
 
-    for _ in range(max(2, 2 * len(client.scheduler_info(n_workers=-1)["workers"]))):
-        submit_next()
-    for future in running:
-        on_outcome(_outcome_of(future, url, names.pop(future.key)))
-        # A key that is still held would give a resumed run the old result.
-        future.release()
-        submit_next()
+    def fill_window() -> None:
+        # Anew each time, because a cluster may grow or shrink while it works.
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        for _ in range(max(1, 2 * workers) - len(names)):
+            submit_next()
+
+    try:
+        fill_window()
+        for future in running:
+            on_outcome(_outcome_of(future, url, names.pop(future.key)))
+            # A key that is still held would give a resumed run the old result.
+            future.release()
+            fill_window()
+    except (CancelledError, OSError) as error:
+        raise ClusterError(
+            f"the connection to the Dask cluster was lost ({type(error).__name__}); finished maps "
+            "are kept, and the same command goes on from here"
+        ) from error
 
 
 def _outcome_of(future: Future[EntryOutcome], url: str, planned: PlannedEntry) -> EntryOutcome:
     error = future.exception()
     if error is None:
         return future.result()
-    killed = type(error).__name__ == "KilledWorker"
-    failure = (
-        Failure(
-            "build",
-            "worker-killed",
-            f"{planned.entry.map}: the worker died each time it built this map (out of memory, or "
-            "a crash in native code); try it alone with more memory",
-        )
-        if killed
-        else failure_of(error)
+    if isinstance(error, C2SError | CancelledError):
+        raise error  # The store's fault, or the cluster's: the next map would meet it too.
+    if not isinstance(error, KilledWorker):
+        raise ClusterError(
+            f"{planned.entry_id}: the Dask cluster could not run its task: {error}; check that the "
+            "workers have this package and see the store's folder, then run again"
+        ) from error
+    failure = Failure(
+        "build",
+        "worker-killed",
+        f"{planned.entry.map}: the worker died each time it built this map (out of memory, or a "
+        "crash in native code); try it alone with more memory",
     )
     write_failure(open_objects(url), planned.entry_id, failure)
     return EntryOutcome(planned.entry_id, failure)
@@ -160,7 +198,7 @@ def build_store(
     scheduler: str | None = None,
     workers: int | None = None,
     task_memory_bytes: int = DEFAULT_TASK_MEMORY,
-    on_plan: Callable[[Plan, str | None], None] = lambda plan, dashboard: None,
+    on_plan: Callable[[Plan, int, str | None], None] = lambda plan, pending, dashboard: None,
     on_outcome: Callable[[EntryOutcome], None] = lambda outcome: None,
 ) -> Committed:
     """Plan, build every entry on a Dask cluster, commit.
@@ -178,8 +216,8 @@ def build_store(
     scheduler, workers, task_memory_bytes
         See `connect`.
     on_plan, on_outcome
-        Called with the plan and the dashboard's address (None when no cluster was needed), and
-        with each entry as it ends.
+        Called with the plan, how many entries are left to build and the dashboard's address (None
+        when no cluster is needed), and with each entry as it ends.
 
     Raises
     ------
@@ -188,14 +226,16 @@ def build_store(
         be built raises nothing: it is in the result's ``failures``.
     """
     objects = open_objects(url)
+    if objects.url.startswith("memory:"):
+        raise ConfigError(f"{objects.url}: workers cannot see the memory of this process")
     plan = make_plan(read_catalog(catalog), config, task_memory_bytes=task_memory_bytes)
     begin_store(objects, plan)
     pending = pending_entries(objects.url, plan)
     if not pending:
-        on_plan(plan, None)
+        on_plan(plan, 0, None)
         return commit(objects, plan)
     with connect(scheduler, workers, task_memory_bytes) as client:
-        on_plan(plan, client.dashboard_link)
+        on_plan(plan, len(pending), client.dashboard_link)
         run_on_client(client, objects.url, plan, pending, on_outcome)
     return commit(objects, plan)
 

@@ -5,7 +5,7 @@ C2SError                    everything this project raises on purpose
 |- ModelError               an atomic model is refused; ``reason`` is one of `ModelReason`
 |- CatalogError             a catalog CSV is not usable; names the row and the column
 |- ConfigError              options that cannot stand together, or a resume with other options
-|- PlanError                the plan cannot be made: an entry beyond the memory limit, no space
+|- ClusterError             the Dask cluster was lost, or has no worker that can do the work
 |- StoreError               a store is not what it should be
    |- NotCommittedError     a reader met a store that no commit has finished
    |- MissingChunkError     an object or chunk that must exist does not
@@ -46,6 +46,7 @@ class MapReason(StrEnum):
     CONSTANT = "constant"
     NOT_POSITIVE = "not-positive"
     EMPTY_POPULATION = "empty-population"
+    CHANGED = "changed"
 
 
 class ModelReason(StrEnum):
@@ -56,6 +57,7 @@ class ModelReason(StrEnum):
     NO_PROTEIN = "no-protein"
     BAD_COORDINATES = "bad-coordinates"
     OUTSIDE_BOX = "outside-box"
+    CHANGED = "changed"
 
 
 class MapError(C2SError):
@@ -98,8 +100,8 @@ class ConfigError(C2SError):
     """Options that cannot stand together, or a resume with other options."""
 
 
-class PlanError(C2SError):
-    """The plan cannot be made."""
+class ClusterError(C2SError):
+    """The Dask cluster was lost, or has no worker that can do the work."""
 
 
 class StoreError(C2SError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.reader import Store
@@ -57,7 +59,8 @@ def print_store(console: Console, summary: dict[str, Any]) -> None:
         f"{summary['n_occupied']:,} of them with C-alphas",
         highlight=False,
     )
-    console.print(_table(summary["maps"]))
+    console.print(_table(summary["maps"], _GRID_COLUMNS))
+    console.print(_table(summary["maps"], _LABEL_COLUMNS))
     for row in summary["maps"]:
         console.print(f"{row['entry_id']}: {_labels(row)}", highlight=False, markup=False)
         for note in row["notes"]:
@@ -66,32 +69,41 @@ def print_store(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"{name}: not in the store: {why}", style="red", markup=False)
 
 
-def _table(maps: list[dict[str, Any]]) -> Table:
+def _table(
+    maps: list[dict[str, Any]], columns: dict[str, Callable[[dict[str, Any]], str]]
+) -> Table:
     table = Table()
     table.add_column("entry", no_wrap=True)
-    table.add_column("split")
-    for name in ("A", "voxels z,y,x", "subgrids", "with CA", "residues", "CA in box", "CA sigma",
-                 "voxels at 1", "CA at 1", "dropped", "collided", "excluded"):  # fmt: skip
-        table.add_column(name, justify="right")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in maps:
-        sigma = row["ca_density_sigma"]
-        table.add_row(
-            row["entry_id"],
-            row["split"] or "",
-            "" if row["resolution_A"] is None else f"{row['resolution_A']:.2f}",
-            ",".join(map(str, row["shape_zyx"])),
-            f"{row['n_subgrids']:,}",
-            f"{row['n_occupied']:,}",
-            f"{row['n_residues']:,}",
-            f"{row['ca_in_box']:.1%}",
-            "" if sigma is None else f"{sigma:.2f}",
-            f"{row['saturated_voxel_share']:.1%}",
-            f"{row['saturated_ca_share']:.1%}",
-            str(row["n_atoms_outside"]),
-            str(row["n_collisions"]),
-            str(sum(row["excluded_atoms"].values())),
-        )
+        # Text, because a name in brackets would be taken as markup.
+        table.add_row(row["entry_id"], *(Text(text(row)) for text in columns.values()))
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+# Two tables, because one would not fit the 80 columns of a terminal.
+_GRID_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "split": lambda row: row["split"] or "",
+    "A": lambda row: _number(row["resolution_A"]),
+    "voxels z,y,x": lambda row: ",".join(map(str, row["shape_zyx"])),
+    "subgrids": lambda row: f"{row['n_subgrids']:,}",
+    "with CA": lambda row: f"{row['n_occupied']:,}",
+    "residues": lambda row: f"{row['n_residues']:,}",
+}
+_LABEL_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "CA in box": lambda row: f"{row['ca_in_box']:.1%}",
+    "CA sigma": lambda row: _number(row["ca_density_sigma"]),
+    "at 1": lambda row: f"{row['saturated_voxel_share']:.1%}",
+    "CA at 1": lambda row: f"{row['saturated_ca_share']:.1%}",
+    "dropped": lambda row: str(row["n_atoms_outside"]),
+    "collided": lambda row: str(row["n_collisions"]),
+    "excluded": lambda row: str(sum(row["excluded_atoms"].values())),
+}
 
 
 def _labels(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ Here the choices of a preset meet the transforms, which know no presets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,23 +23,25 @@ from c2s_data.transforms.secondary_structure import dssp, incomplete, three_stat
 VOXEL_SIZE_ZYX_A = (1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The 1 A grid of an entry: origin in A and shape."""
-
-    origin_xyz_A: tuple[float, float, float]
-    shape_zyx: tuple[int, int, int]
-
-    def inside(self, xyz_A: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say which points (n, 3) lie in the box that the voxels fill."""
-        low = np.asarray(self.origin_xyz_A)
-        high = low + self.shape_zyx[::-1]
-        return np.asarray(((xyz_A >= low) & (xyz_A < high)).all(axis=1))
+def inside_map(
+    xyz_A: NDArray[np.float64], planned: PlannedEntry, config: BuildConfig
+) -> NDArray[np.bool_]:
+    """Say which points (n, 3) have their voxel, by the label rule, inside the 1 A grid."""
+    voxel_zyx = voxel_index(xyz_A, planned.origin_xyz_A, VOXEL_SIZE_ZYX_A, config.label_rule)
+    return np.asarray(((voxel_zyx >= 0) & (voxel_zyx < planned.shape_zyx)).all(axis=1))
 
 
-def grid_of(planned: PlannedEntry) -> Grid:
-    """Return the 1 A grid of a planned entry."""
-    return Grid(planned.origin_xyz_A, planned.shape_zyx)
+def excluded_atoms(model: AtomicModel, config: BuildConfig) -> dict[str, int]:
+    """Return the atoms named CA, N or C that are not labeled, by reason.
+
+    Under ``atoms: named`` ions, caps, ligands and further models are labeled; only other locations
+    of an atom and the other residues of a point mutation are left out.
+    """
+    if config.atoms == "polymer":
+        return dict(sorted(model.excluded.items()))
+    n_named = len(model.residues.backbone_atoms().xyz_A) + sum(model.excluded.values())
+    n_left_out = n_named - len(model.named.xyz_A)
+    return {"alternative-conformer": n_left_out} if n_left_out else {}
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def label_model(
     ModelError
         If fewer than half of the C-alphas lie inside the map.
     """
-    _check_in_box(model.residues, planned)
+    _check_in_box(model.residues, planned, config)
     atoms = _named_atoms if config.atoms == "named" else _polymer_atoms
     xyz_A, atom_class, amino_class, secondary_class = atoms(model, secondary, config)
     return label_voxels(
@@ -126,32 +128,31 @@ def _named_atoms(
     return named.xyz_A, named.atom_class, named.amino_class, classes
 
 
-def _check_in_box(table: ResidueTable, planned: PlannedEntry) -> None:
+def _check_in_box(table: ResidueTable, planned: PlannedEntry, config: BuildConfig) -> None:
     ca_xyz_A = table.ca_xyz_A[np.isfinite(table.ca_xyz_A).all(axis=1)]
     if not len(ca_xyz_A):
         raise ModelError(
             ModelReason.NO_PROTEIN,
             f"{planned.entry.model}: no residue has a C-alpha; nothing can be labeled",
         )
-    inside = int(grid_of(planned).inside(ca_xyz_A).sum())
-    if 2 * inside >= len(ca_xyz_A):
+    n_inside = int(inside_map(ca_xyz_A, planned, config).sum())
+    if 2 * n_inside >= len(ca_xyz_A):
         return
-    raise ModelError(
-        ModelReason.OUTSIDE_BOX,
-        f"{planned.entry_id}: {len(ca_xyz_A) - inside} of {len(ca_xyz_A)} C-alphas lie outside the "
-        f"map at origin {planned.origin_xyz_A} A; {_better_origin(ca_xyz_A, planned)}",
-    )
-
-
-def _better_origin(ca_xyz_A: NDArray[np.float64], planned: PlannedEntry) -> str:
+    remedy = "no other origin rule fits either: is this the model of this map?"
     for rule in ("origin", "nstart"):
         try:
             header = read_map_header(planned.entry.map, origin=rule)
         except MapError:
             continue
-        if 2 * Grid(header.origin_xyz_A, planned.shape_zyx).inside(ca_xyz_A).sum() >= len(ca_xyz_A):
-            return f"with origin rule {rule} most lie inside: set it in the catalog's origin column"
-    return "no other origin rule fits either: is this the model of this map?"
+        moved = replace(planned, origin_xyz_A=header.origin_xyz_A)
+        if 2 * inside_map(ca_xyz_A, moved, config).sum() >= len(ca_xyz_A):
+            remedy = f"with origin rule {rule} most lie inside: set the catalog's origin column"
+            break
+    raise ModelError(
+        ModelReason.OUTSIDE_BOX,
+        f"{planned.entry_id}: {len(ca_xyz_A) - n_inside} of {len(ca_xyz_A)} C-alphas lie outside "
+        f"the map at origin {planned.origin_xyz_A} A; {remedy}",
+    )
 
 
 def residue_columns(

@@ -7,15 +7,17 @@ to the options. Parts then need nothing but the plan.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from c2s_data.config import BuildConfig, fingerprint, make_config
-from c2s_data.errors import C2SError, ConfigError, MapError, StoreError
+from c2s_data.errors import ConfigError, MapError, StoreError
 from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
 from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.sources.density_map import MapHeader, read_map_header
@@ -25,6 +27,7 @@ from c2s_data.transforms.windows import n_windows
 DEFAULT_TASK_MEMORY: Final = 1_500_000_000
 # Interpreter, libraries and compiled code of one worker, measured with benchmarks/memory.py.
 _BASE_MEMORY: Final = 300_000_000
+_END_BYTES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class PlannedEntry:
     ``shape_zyx`` is the grid at 1 A; the map owns subgrid rows ``first_subgrid`` to
     ``first_subgrid + n_subgrids`` and, with padding, all rows of its ``n_shards`` shards. Rows,
     shards and sizes are zero where ``failure`` says that the map cannot be built.
+    ``map_ends_sha256`` digests the first and last 4 KiB of the map's file: the statistics of an MRC
+    header or the checksum of a gzip file, so that another map of the same size is noticed without
+    reading either.
     """
 
     map_index: int
@@ -55,7 +61,9 @@ class PlannedEntry:
     n_subgrids: int = 0
     n_shards: int = 0
     map_bytes: int = 0
+    map_ends_sha256: str = ""
     model_bytes: int = 0
+    model_sha256: str = ""
     predicted_bytes: int = 0
     predicted_memory_bytes: int = 0
     failure: Failure | None = None
@@ -151,8 +159,6 @@ def _plan_entry(
         header = read_map_header(entry.map, origin=entry.origin or config.origin)
     except MapError as error:
         return replace(bare, failure=Failure("plan", error.reason, error.message))
-    except C2SError as error:
-        return replace(bare, failure=Failure("plan", type(error).__name__, str(error)))
     model = Path(entry.model)
     if not model.is_file():
         message = f"{model}: the atomic model does not exist; correct the path in the catalog"
@@ -175,7 +181,9 @@ def _plan_entry(
         shape_zyx=shape_zyx,
         n_subgrids=n_subgrids,
         map_bytes=map_bytes,
+        map_ends_sha256=digest_of_ends(entry.map),
         model_bytes=model.stat().st_size,
+        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
         predicted_bytes=predicted_store_bytes(header, map_bytes, shape_zyx, n_subgrids, config),
         predicted_memory_bytes=memory,
     )
@@ -188,6 +196,15 @@ def _plan_entry(
         failure = Failure("plan", "task-memory", message)
         return replace(planned, n_subgrids=0, predicted_bytes=0, failure=failure)
     return planned
+
+
+def digest_of_ends(path: str) -> str:
+    """Return the sha256 (hex) of the first and last 4 KiB of a file as it is stored."""
+    with Path(path).open("rb") as stream:
+        first = stream.read(_END_BYTES)
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _END_BYTES))
+        return hashlib.sha256(first + stream.read(_END_BYTES)).hexdigest()
 
 
 def predicted_memory(
@@ -237,7 +254,9 @@ def _identity(planned: PlannedEntry) -> dict[str, Any]:
     return entry | {
         **{column: Path(path).name if path else None for column, path in files.items()},
         "map_bytes": planned.map_bytes,
+        "map_ends_sha256": planned.map_ends_sha256,
         "model_bytes": planned.model_bytes,
+        "model_sha256": planned.model_sha256,
         "source_shape_zyx": planned.source_shape_zyx,
         "voxel_size_zyx_A": planned.voxel_size_zyx_A,
         "origin_xyz_A": planned.origin_xyz_A,
@@ -292,7 +311,12 @@ def plan_differences(old: Plan, new: Plan) -> list[str]:
     after = {entry.entry_id: _identity(entry) for entry in new.entries}
     found += [f"{name}: no longer in the catalog" for name in before if name not in after]
     found += [f"{name}: new in the catalog" for name in after if name not in before]
+    failed = {entry.entry_id: entry.failure for entry in new.entries if entry.failure}
+    was_failed = {entry.entry_id for entry in old.entries if entry.failure}
     for name in before.keys() & after.keys():
+        if name in failed and name not in was_failed:
+            found.append(f"{name}: could be read then, not now: {failed[name].message}")
+            continue
         found += [
             f"{name}.{key}: {value!r} -> {after[name][key]!r}"
             for key, value in before[name].items()

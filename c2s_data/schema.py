@@ -43,6 +43,18 @@ BOX: Final = 32
 """Default side of a subgrid in voxels (paper, "Grid Division")."""
 CORE: Final = 20
 """Default side of a subgrid's central core in voxels; the margin is (BOX - CORE) / 2 = 6."""
+CATALOG_COLUMNS: Final = (
+    "entry_id", "emdb_id", "pdb_id", "resolution_A", "split", "contour_level", "map_index",
+    "shape_zyx", "origin_xyz_A", "source_shape_zyx", "source_voxel_size_zyx_A", "first_subgrid",
+    "n_subgrids", "n_occupied", "failure_stage", "failure_reason", "failure_message",
+)  # fmt: skip
+"""Columns of a store's catalog that the plan fills, failures included."""
+FACT_COLUMNS: Final = (
+    "percentile_value", "saturated_voxel_share", "saturated_ca_share", "ca_density_sigma",
+    "raw_mean", "raw_sd", "n_residues", "n_ca", "ca_in_box", "n_atoms_outside", "n_collisions",
+    "excluded_atoms", "secondary_source", "label_counts", "notes",
+)  # fmt: skip
+"""Columns of a store's catalog that the build of an entry finds out."""
 SUBGRIDS_PER_SHARD: Final = 512
 SUBGRIDS_PER_CHUNK: Final = 16
 INDEX_CHUNK_ROWS: Final = 2**20

@@ -69,10 +69,10 @@ def right_element(atom: gemmi.Atom, expected: str) -> bool:
 
 def backbone_atom(residue: gemmi.Residue, name: str) -> gemmi.Atom | None:
     """Return the first atom of a backbone name and its element, None where there is none."""
-    for atom in residue:
-        if atom.name == name and right_element(atom, BACKBONE[name]):
-            return atom
-    return None
+    first: gemmi.Atom | None = residue.find_atom(name, "*")
+    if first is None or right_element(first, BACKBONE[name]):
+        return first
+    return next((a for a in residue if a.name == name and right_element(a, BACKBONE[name])), None)
 
 
 def is_amino_acid(residue: gemmi.Residue) -> bool:
@@ -108,7 +108,6 @@ def polymer_amino_acids(chain: gemmi.Chain, guessed: list[bool]) -> list[bool]:
         As `unlabeled_residues` returns them for the chain.
     """
     amino = [is_amino_acid(residue) for residue in chain]
-    bonded = _peptide_bonded(chain, amino)
     flags = []
     for row, residue in enumerate(chain):
         polymer = residue.entity_type == gemmi.EntityType.Polymer
@@ -116,22 +115,23 @@ def polymer_amino_acids(chain: gemmi.Chain, guessed: list[bool]) -> list[bool]:
             tabulated = gemmi.find_tabulated_residue(residue.name).found()
             if residue.het_flag == "H":
                 testable = all(backbone_atom(residue, name) for name in ("N", "C"))
-                polymer = bonded[row] or (polymer and tabulated and not testable)
+                in_sequence = polymer and tabulated and not testable
+                polymer = in_sequence or _is_bonded(chain, amino, row)
             else:
-                polymer = polymer or tabulated or bonded[row]
+                polymer = polymer or tabulated or _is_bonded(chain, amino, row)
         flags.append(polymer and amino[row])
     return flags
 
 
-def _peptide_bonded(chain: gemmi.Chain, amino: list[bool]) -> list[bool]:
-    bonded = [False] * len(amino)
-    for row in range(1, len(amino)):
-        if not (amino[row - 1] and amino[row]):
+def _is_bonded(chain: gemmi.Chain, amino: list[bool], row: int) -> bool:
+    """Tell whether a peptide bond joins a residue to the one before or after it."""
+    for before in (row - 1, row):
+        if before < 0 or before + 1 == len(amino) or not (amino[before] and amino[before + 1]):
             continue
-        carbon, nitrogen = backbone_atom(chain[row - 1], "C"), backbone_atom(chain[row], "N")
+        carbon, nitrogen = backbone_atom(chain[before], "C"), backbone_atom(chain[before + 1], "N")
         if carbon and nitrogen and carbon.pos.dist(nitrogen.pos) <= PEPTIDE_BOND_MAX_A:
-            bonded[row - 1] = bonded[row] = True
-    return bonded
+            return True
+    return False
 
 
 def why_left_out(residue: gemmi.Residue, atom: gemmi.Atom) -> str:

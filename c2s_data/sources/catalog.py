@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from c2s_data.errors import CatalogError
+from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS
 from c2s_data.sources.density_map import OriginRule
 
 REQUIRED: Final = ("map", "model", "resolution_A")
@@ -26,6 +27,7 @@ OPTIONAL: Final = (
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _EMDB_ID: Final = re.compile(r"EMD-[0-9]{4,6}", re.ASCII)
 _PDB_ID: Final = re.compile(r"[0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8}", re.ASCII)
+_RESERVED: Final = frozenset(name.casefold() for name in CATALOG_COLUMNS + FACT_COLUMNS)
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -58,11 +60,13 @@ def check_entry_id(entry_id: str) -> str:
     CatalogError
         If it could leave its folder or is no plain name (letters, digits, ``_ . -``; at most 64).
     """
-    if not _ENTRY_ID.fullmatch(entry_id) or ".." in entry_id:
+    # zarr.json would take the place of the document of the group that holds all maps.
+    reserved = entry_id.casefold() == "zarr.json"
+    if not _ENTRY_ID.fullmatch(entry_id) or ".." in entry_id or reserved:
         raise CatalogError(
             f"entry_id {entry_id[:80]!r} is not usable: it names a folder of the store, so it must "
             "be 1 to 64 letters, digits, '_', '.' or '-', begin with a letter or digit and not "
-            "contain '..'"
+            "contain '..' (zarr.json is taken)"
         )
     return entry_id
 
@@ -119,6 +123,10 @@ def _check_columns(path: Path, names: object) -> list[str]:
         close = difflib.get_close_matches(name.lower(), REQUIRED + OPTIONAL, n=1, cutoff=0.85)
         if close and close[0] not in columns:
             raise CatalogError(f"{path}: column {name!r}: did you mean {close[0]!r}?")
+        if name.casefold() in _RESERVED:
+            raise CatalogError(
+                f"{path}: column {name!r}: a store's catalog has a column of that name; rename it"
+            )
         if not _COLUMN.fullmatch(name):
             raise CatalogError(
                 f"{path}: column {name!r}: a name is letters, digits and '_', first a letter"

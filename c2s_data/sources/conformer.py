@@ -70,6 +70,14 @@ def conformer_atom(conformer: Conformer, name: str) -> gemmi.Atom | None:
     An atom that the chosen location lacks is taken from the common atoms, and failing that from
     the location where it has the highest occupancy.
     """
+    # gemmi also offers a common atom where another location was asked for.
+    first: gemmi.Atom | None = conformer.residue.find_atom(name, conformer.altloc)
+    if (
+        first is not None
+        and first.altloc == conformer.altloc
+        and right_element(first, BACKBONE[name])
+    ):
+        return first
     atoms = [a for a in conformer.residue if a.name == name and right_element(a, BACKBONE[name])]
     for altloc in (conformer.altloc, BLANK):
         for atom in atoms:

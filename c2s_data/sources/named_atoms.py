@@ -62,7 +62,7 @@ def named_atoms(
     row_of_residue
         Row in the residue table by (chain, residue) position in the first model.
     """
-    xyz: list[tuple[float, float, float]] = []
+    xyz: list[list[float]] = []
     atom_class, amino_class, residue_index = [], [], []
     for model_number, model in enumerate(structure):
         for chain_number, chain in enumerate(model):
@@ -72,7 +72,7 @@ def named_atoms(
                     row = row_of_residue.get((chain_number, position), -1)
                 amino = literal_class(residue.name)
                 for atom in _most_occupied(residue):
-                    xyz.append((atom.pos.x, atom.pos.y, atom.pos.z))
+                    xyz.append(atom.pos.tolist())
                     atom_class.append(ATOM_CLASS_OF_NAME[atom.name])
                     amino_class.append(amino)
                     residue_index.append(row)

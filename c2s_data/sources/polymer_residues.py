@@ -117,8 +117,10 @@ def _present_atoms(
         else:
             present[name] = atom
     named = [a for residue in group for a in residue if a.name in ATOM_CLASS_OF_NAME]
-    n_wrong = sum(not right_element(atom, BACKBONE[atom.name]) for atom in named)
     n_used = len(present.keys() & ATOM_CLASS_OF_NAME.keys())
+    if n_used == len(named):
+        return present  # as most residues: nothing is left out
+    n_wrong = sum(not right_element(atom, BACKBONE[atom.name]) for atom in named)
     counts = {
         "ion": n_wrong,
         "zero-occupancy": n_zero,
@@ -155,4 +157,7 @@ def _row(
 
 
 def _point(atom: gemmi.Atom | None) -> Point:
-    return ABSENT if atom is None else (atom.pos.x, atom.pos.y, atom.pos.z)
+    if atom is None:
+        return ABSENT
+    x, y, z = atom.pos.tolist()
+    return x, y, z

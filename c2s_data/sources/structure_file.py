@@ -21,9 +21,13 @@ MAX_BYTES: Final = 2**32
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CIF_START: Final = re.compile(rb"(?:\s|#[^\n]*\n)*data_", re.IGNORECASE)
-_PDB_ATOM: Final = re.compile(rb"^(?:ATOM  |HETATM)([^\r\n]*)", re.MULTILINE)
+_PDB_RECORDS: Final = (b"ATOM  ", b"HETATM")
 _PDB_NUMBER: Final = re.compile(rb" *[+-]?(?:\d+\.?\d*|\.\d+) *")
 _PDB_FIELDS: Final = ((30, 38), (38, 46), (46, 54))
+_PDB_UNUSUAL: Final = re.compile(
+    rb"\n(?=ATOM  |HETATM)(?![^\r\n]{30}(?:(?: {3}| {2}[-\d]| [-\d]\d|[-\d]\d\d)\d\.\d{3}){3})"
+)
+"""Before an atom whose coordinates are not three numbers of three decimals, as nearly all are."""
 
 
 def read_structure(path: Path | str, *, max_bytes: int = MAX_BYTES) -> gemmi.Structure:
@@ -84,18 +88,25 @@ def _parse_mmcif(text: bytes) -> gemmi.Structure | None:
 
 
 def _parse_pdb(text: bytes, path: Path | str) -> gemmi.Structure | None:
-    found = False
-    for match in _PDB_ATOM.finditer(text):
-        found = True
-        line = match.group()
-        if not all(_PDB_NUMBER.fullmatch(line, low, high) for low, high in _PDB_FIELDS):
-            number = text.count(b"\n", 0, match.start()) + 1
-            raise ModelError(
-                ModelReason.BAD_COORDINATES,
-                f"{path}: line {number} holds no three numbers in columns 31 to 54: "
-                f"{line[30:54].decode('latin-1')!r}; correct or remove the atom",
-            )
-    return gemmi.read_pdb_string(text) if found else None
+    starts_with_atom = text.startswith(_PDB_RECORDS)
+    if not (starts_with_atom or any(b"\n" + record in text for record in _PDB_RECORDS)):
+        return None
+    if starts_with_atom:
+        _check_coordinates(text, 0, path)
+    for unusual in _PDB_UNUSUAL.finditer(text):
+        _check_coordinates(text, unusual.end(), path)
+    return gemmi.read_pdb_string(text)
+
+
+def _check_coordinates(text: bytes, start: int, path: Path | str) -> None:
+    line = text[start : start + _PDB_FIELDS[-1][1]].splitlines()[0]
+    if not all(_PDB_NUMBER.fullmatch(line, low, high) for low, high in _PDB_FIELDS):
+        number = text.count(b"\n", 0, start) + 1
+        raise ModelError(
+            ModelReason.BAD_COORDINATES,
+            f"{path}: line {number} holds no three numbers in columns 31 to 54: "
+            f"{line[30:54].decode('latin-1')!r}; correct or remove the atom",
+        )
 
 
 def _check_finite(structure: gemmi.Structure, path: Path | str) -> None:

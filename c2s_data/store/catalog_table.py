@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from c2s_data.errors import StoreError
 from c2s_data.plan import Failure, PlannedEntry
+from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS
 from c2s_data.store.receipt import Receipt
 
 _FIELDS: Final[dict[str, pa.DataType]] = {
@@ -54,8 +55,10 @@ FACTS: Final[dict[str, pa.DataType]] = {
 """What the build of an entry finds out, by column: the keys of `Receipt.facts`.
 
 ``percentile_value`` is in the units of the source map, ``ca_density_sigma`` the mean raw density
-at the C-alphas in standard deviations above the map's mean, ``ca_in_box`` the share of C-alphas
-inside the map. ``label_counts`` gives for each mask the voxels of class 1, 2, ...
+at the C-alphas in standard deviations above the map's mean, ``saturated_voxel_share`` the voxels
+that clipping puts at 1.0, ``saturated_ca_share`` the voxels labeled C-alpha whose stored density is
+1.0, ``ca_in_box`` the share of C-alphas inside the map. ``label_counts`` gives for each mask the
+voxels of class 1, 2, ...
 """
 
 
@@ -103,12 +106,13 @@ def catalog_row(planned: PlannedEntry, outcome: Receipt | Failure) -> dict[str, 
     else:
         row |= {"n_subgrids": planned.n_subgrids, "n_occupied": len(outcome.occupied)}
         row |= outcome.facts
-    return row | entry.metadata
+    return dict(entry.metadata) | row
 
 
 def encode_catalog(rows: list[dict[str, Any]]) -> bytes:
     """Return the rows as one Parquet object; columns that users added come last, as text."""
     fields = _FIELDS | FACTS
+    assert (tuple(_FIELDS), tuple(FACTS)) == (CATALOG_COLUMNS, FACT_COLUMNS)
     extra = [name for name in rows[0] if name not in fields] if rows else []
     fields = fields | dict.fromkeys(extra, pa.string())
     table = pa.Table.from_pylist(rows, schema=pa.schema(list(fields.items())))

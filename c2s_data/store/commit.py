@@ -32,7 +32,15 @@ from c2s_data.schema import (
 )
 from c2s_data.store.catalog_table import catalog_row, encode_catalog
 from c2s_data.store.documents import encode_document, group_document, plain_spec
-from c2s_data.store.layout import INDEX_COLUMNS, LATEST, PLAN, Layout, generation_key
+from c2s_data.store.layout import (
+    INDEX_COLUMNS,
+    LATEST,
+    PLAN,
+    Layout,
+    failure_key,
+    generation_key,
+    receipt_key,
+)
 from c2s_data.store.map_group import map_documents
 from c2s_data.store.objects import Objects
 from c2s_data.store.receipt import (
@@ -73,28 +81,47 @@ def begin_store(objects: Objects, plan: Plan) -> Plan:
     """
     earlier = _earlier_plan(objects)
     if earlier is not None and earlier.fingerprint != plan.fingerprint:
-        lines = plan_differences(earlier, plan)
-        shown = "\n".join(f"  {line}" for line in lines[:20])
-        more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
-        raise ConfigError(
-            f"{objects.url} was planned with other options or inputs, so this run cannot resume "
-            f"it:\n{shown}{more}\nUse the options of the first run, or another store"
-        )
-    if earlier is None:
+        if _has_work(objects):
+            raise ConfigError(_differing(objects.url, earlier, plan))
+        for entry in earlier.entries:
+            objects.delete(failure_key(entry.entry_id))
+        earlier = None  # Nothing was built from the earlier plan, so nothing hangs on it.
+    elif earlier is None:
         _refuse_foreign(objects)
+    if earlier is None:
         _write_metadata(objects, plan)
         for entry in plan.entries:
             if entry.failure is not None:
                 write_failure(objects, entry.entry_id, entry.failure)
+    if earlier != plan:  # Equal fingerprints may still name other folders: inputs were moved.
         objects.put(PLAN, plan_to_json(plan))
     return plan
 
 
+def _has_work(objects: Objects) -> bool:
+    receipts = objects.names(receipt_key("x").rpartition("/")[0])
+    return next(receipts, None) is not None or latest_generation(objects) > 0
+
+
+def _differing(url: str, earlier: Plan, plan: Plan) -> str:
+    lines = plan_differences(earlier, plan)
+    shown = "\n".join(f"  {line}" for line in lines[:20])
+    more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
+    return (
+        f"{url} was planned with other options or inputs, so this run cannot resume it:\n"
+        f"{shown}{more}\nUse the options and inputs of the first run, or another store"
+    )
+
+
 def _refuse_foreign(objects: Objects) -> None:
-    """Refuse a place that holds a Zarr group which no plan of ours began."""
+    """Refuse a place that holds what no plan of ours began."""
     try:
         attributes = json.loads(objects.get("zarr.json"))["attributes"]
     except MissingChunkError:
+        if next(objects.names(""), None) is not None:
+            raise StoreError(
+                f"{objects.url} is not empty and no store; choose another path"
+            ) from None
         return
     except (ValueError, KeyError, TypeError):
         attributes = {}
@@ -323,7 +350,7 @@ def _metadata_objects(objects: Objects) -> list[WrittenObject]:
     names += [f"subgrids/{name}/zarr.json" for name in ("density", *INDEX_COLUMNS)]
     names += [f"subgrids/{name}/zarr.json" for name in ("atom", "ca", "amino", "secondary")]
     found = []
-    for name in [*names, PLAN]:
+    for name in names:
         data = objects.get(name)
         found.append(WrittenObject(name, len(data), hashlib.sha256(data).hexdigest()))
     return found

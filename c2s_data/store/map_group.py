@@ -20,7 +20,7 @@ from c2s_data.store.layout import (
 )
 from c2s_data.store.objects import Data, Objects
 from c2s_data.store.receipt import WrittenObject, put_checked
-from c2s_data.store.shard import encode_chunk, encode_shard
+from c2s_data.store.shard import ShardEncoder, ShardSpec, encode_chunk
 from c2s_data.transforms.coarsen import coarsen
 from c2s_data.transforms.label import VoxelLabels
 
@@ -57,6 +57,7 @@ def write_map_group(
     planned: PlannedEntry,
     density_zyx: NDArray[Any],
     labels: Mapping[str, VoxelLabels],
+    encoder: ShardEncoder,
 ) -> Iterator[WrittenObject]:
     """Write one map's group and yield what was written."""
     for path, document in map_documents(planned, layout).items():
@@ -67,22 +68,25 @@ def write_map_group(
         group = f"maps/{planned.entry_id}/s{level}"
         for axis, data in _coordinates(planned, level):
             yield put_checked(objects, f"{group}/{axis}/c/0", data)
-        yield from _write_array(objects, layout, f"{group}/density", density_zyx)
+        shape_zyx = level_shape(planned.shape_zyx, level)
+        spec = layout.map_spec("density", shape_zyx)
+        for shard in np.ndindex(*n_map_shards(shape_zyx)):
+            block = tuple(slice(i * MAP_SHARD_MAX, (i + 1) * MAP_SHARD_MAX) for i in shard)
+            blob = encoder.encode(density_zyx[block], spec)
+            yield put_checked(objects, f"{group}/density/{spec.shard_key(*shard)}", blob)
     for name in MASKS:
-        mask_zyx = labels[name].to_dense(planned.shape_zyx)
-        yield from _write_array(objects, layout, f"maps/{planned.entry_id}/s0/{name}", mask_zyx)
+        spec = layout.map_spec(name, planned.shape_zyx)
+        for shard in np.ndindex(*n_map_shards(planned.shape_zyx)):
+            blob = encoder.encode_sparse(*_labels_in(labels[name], shard, spec), spec)
+            key = f"maps/{planned.entry_id}/s0/{name}/{spec.shard_key(*shard)}"
+            yield put_checked(objects, key, blob)
 
 
-def _write_array(
-    objects: Objects, layout: Layout, path: str, values_zyx: NDArray[Any]
-) -> Iterator[WrittenObject]:
-    z, y, x = values_zyx.shape
-    spec = layout.map_spec(path.rsplit("/", 1)[-1], (z, y, x))
-    for shard in np.ndindex(*n_map_shards((z, y, x))):
-        block = tuple(slice(i * MAP_SHARD_MAX, (i + 1) * MAP_SHARD_MAX) for i in shard)
-        yield put_checked(
-            objects, f"{path}/{spec.shard_key(*shard)}", encode_shard(values_zyx[block], spec)
-        )
+def _labels_in(labels: VoxelLabels, shard: tuple[int, ...], spec: ShardSpec) -> VoxelLabels:
+    """Return the labels of one shard of a mask, indices from the shard's first voxel."""
+    index_zyx = labels.index_zyx - np.multiply(shard, MAP_SHARD_MAX).astype(np.int32)
+    inside = ((index_zyx >= 0) & (index_zyx < spec.shard_shape)).all(axis=1)
+    return VoxelLabels(index_zyx[inside], labels.value[inside])
 
 
 def _coordinates(planned: PlannedEntry, level: int) -> Iterator[tuple[str, Data]]:

@@ -24,6 +24,7 @@ from c2s_data.store.documents import plain_spec
 from c2s_data.store.layout import (
     INDEX_COLUMNS,
     LATEST,
+    PLAN,
     generation_key,
     level_shape,
     n_map_shards,
@@ -168,11 +169,22 @@ def open_store(url: str | os.PathLike[str]) -> Store:
     """
     objects = open_objects(url)
     try:
+        return _open(objects)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{objects.url}: a document of the store is damaged ({error!r}); restore it from a copy"
+        ) from error
+
+
+def _open(objects: Objects) -> Store:
+    try:
         pointer = _document(objects, LATEST)
     except MissingChunkError as error:
+        state = "was planned but" if objects.size(PLAN) is not None else "holds no plan and"
         raise NotCommittedError(
-            f"{objects.url} is not a committed store; finish it with `c2s-data build` or "
-            "`c2s-data commit` (`c2s-data status` says what is missing), or correct the path"
+            f"{objects.url} is not a committed store: it {state} is not committed; finish it with "
+            "`c2s-data build` or `c2s-data commit` (`c2s-data status` says what is missing), or "
+            "correct the path"
         ) from error
     generation = int(pointer["generation"])
     committed_key = generation_key(generation, "COMMITTED")

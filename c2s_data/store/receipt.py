@@ -66,7 +66,7 @@ def put_checked(objects: Objects, key: str, data: Data) -> WrittenObject:
         If what comes back is not what was written.
     """
     objects.put(key, data, durable=False)
-    if objects.get(key) != data:
+    if not objects.holds(key, data):
         raise StoreError(
             f"{objects.url}: object {key!r} reads back changed; the disk or the service is failing"
         )
@@ -130,8 +130,11 @@ def write_failure(objects: Objects, entry_id: str, failure: Failure) -> None:
 
 def read_failure(objects: Objects, entry_id: str) -> Failure | None:
     """Return why an entry could not be built, or None if no record says so."""
-    document = _read(objects, failure_key(entry_id))
-    return None if document is None else Failure(**document)
+    try:
+        document = _read(objects, failure_key(entry_id))
+        return None if document is None else Failure(**document)
+    except (StoreError, TypeError):
+        return None  # A damaged record is no reason: the entry is tried again.
 
 
 def _encode(document: dict[str, Any]) -> bytes:

@@ -10,7 +10,6 @@ import os
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
+from c2s_data.store.scatter import scatter_rows
 from c2s_data.store.shard import (
     REMEDY,
     ShardIndex,
@@ -152,23 +152,16 @@ class SubgridReader:
         MissingChunkError, CorruptChunkError
             As for `read_rows`.
         ValueError
-            Rows outside the shard, or another number of places.
+            Rows outside the shard, or places that do not fit.
         """
         if not len(which) == len(place) == stop - start:
             raise ValueError(f"{len(which)} and {len(place)} places for rows {start} to {stop}")
         rows = self.spec.chunk_shape[0]
-        flat = [arena.reshape(len(arena), -1) for arena in arenas]
         for number, stored in self._stored_chunks(shard, start, stop):
-            chunk = self._decoded(stored).reshape(rows, -1)
             low, high = max(start, number * rows), min(stop, (number + 1) * rows)
-            values = chunk[low - number * rows : high - number * rows]
+            values = self._decoded(stored)[low - number * rows : high - number * rows]
             part = slice(low - start, high - start)
-            owner, at = which[part], place[part]
-            if (owner == owner[0]).all():
-                flat[owner[0]][at] = values
-                continue
-            for arena in np.unique(owner):
-                flat[arena][at[owner == arena]] = values[owner == arena]
+            scatter_rows(values, arenas, which[part], place[part])
 
     def _stored_chunks(
         self, shard: int, start: int, stop: int
@@ -293,10 +286,14 @@ class _RemoteObject:
         return np.frombuffer(self._fs.cat_file(self._path, start=start, end=stop), np.uint8)
 
 
+def is_local(location: str) -> bool:
+    """Say whether a path or URL is of this machine's files."""
+    return "://" not in location or urlsplit(location).scheme == "file"
+
+
 def _opener(location: str) -> Any:  # noqa: ANN401 - a context manager factory
-    scheme = urlsplit(location).scheme if "://" in location else ""
-    if scheme in ("", "file"):
-        return _local_opener(Path(urlsplit(location).path if scheme else location))
+    if is_local(location):
+        return _local_opener(urlsplit(location).path if "://" in location else location)
     try:
         fs, root = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as error:
@@ -312,13 +309,14 @@ def _opener(location: str) -> Any:  # noqa: ANN401 - a context manager factory
     return open_remote
 
 
-def _local_opener(folder: Path) -> Any:  # noqa: ANN401 - a context manager factory
+def _local_opener(folder: str) -> Any:  # noqa: ANN401 - a context manager factory
     @contextmanager
     def open_local(key: str) -> Iterator[_Object]:
+        path = f"{folder}/{key}"
         try:
-            descriptor = os.open(folder / key, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingChunkError(f"{folder / key}: shard is missing; {REMEDY}") from error
+            raise MissingChunkError(f"{path}: shard is missing; {REMEDY}") from error
         try:
             yield _LocalFile(descriptor)
         finally:

@@ -7,10 +7,11 @@ anywhere, in any order, and again after they were killed.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +25,12 @@ from c2s_data.store.layout import Layout, residues_key, shard_key, statistics_ke
 from c2s_data.store.map_group import write_map_group
 from c2s_data.store.objects import Objects
 from c2s_data.store.receipt import InputFile, Receipt, WrittenObject, put_checked, write_receipt
-from c2s_data.store.shard import ShardSpec, encode_shard
+from c2s_data.store.shard import ShardEncoder, ShardSpec
 from c2s_data.transforms.label import VoxelLabels
 from c2s_data.transforms.subgrid import extract, scatter_labels
 from c2s_data.transforms.windows import count_in_windows, occupied_first, window_corners
+
+_EARLY_FLUSH_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,21 @@ def write_entry(
     counts = {name: count[order] for name, count in counts.items()}
     n_occupied = int(np.count_nonzero(n_ca))
     corners_zyx = window_corners(planned.shape_zyx, layout.box, layout.core)[order]
-    written = [
-        *_write_subgrids(objects, layout, planned, made, corners_zyx, counts),
-        *write_map_group(objects, layout, planned, made.density_zyx, made.labels),
-        put_checked(objects, residues_key(planned.entry_id), _parquet(made.residues)),
-        put_checked(objects, statistics_key(planned.entry_id), _npz(made.statistics)),
-    ]
+    encoder = ShardEncoder()
+    written = _flushed_early(
+        objects,
+        chain(
+            _write_subgrids(objects, layout, planned, made, corners_zyx, counts, encoder),
+            write_map_group(objects, layout, planned, made.density_zyx, made.labels, encoder),
+            _write_tables(objects, planned.entry_id, made),
+        ),
+    )
     receipt = Receipt(
         entry_id=planned.entry_id,
         fingerprint=fingerprint,
         code_version=__version__,
         occupied=tuple((int(k), int(n_ca[k])) for k in order[:n_occupied]),
-        objects=tuple(written),
+        objects=written,
         inputs=made.inputs,
         facts=dict(made.facts),
     )
@@ -103,43 +109,76 @@ def _write_subgrids(
     made: LabeledMap,
     corners_zyx: NDArray[np.int32],
     counts: Mapping[str, NDArray[np.int32]],
+    encoder: ShardEncoder,
 ) -> Iterator[WrittenObject]:
     rows = layout.shard_rows
     first_shard, misaligned = divmod(planned.first_subgrid, rows)
     assert not misaligned, f"{planned.entry_id}: range begins inside a shard"
-    box = (layout.box,) * 3
-    density = np.empty((min(rows, planned.n_subgrids), *box), layout.dtype("density"))
-    mask = np.empty((0, *box), np.uint8)
     for number in range(planned.n_shards):
-        corners = corners_zyx[number * rows : (number + 1) * rows]
-        extract(made.density_zyx, corners, layout.box, out=density[: len(corners)])
-        blob = encode_shard(density[: len(corners)], layout.subgrid_spec("density"))
+        here = slice(number * rows, (number + 1) * rows)
+        spec = layout.subgrid_spec("density")
+        blob = encoder.encode_chunks(_windows(made.density_zyx, corners_zyx[here], spec), spec)
         yield put_checked(objects, shard_key("density", first_shard + number), blob)
         for name in MASKS:
-            labeled = _labeled_prefix(counts[name][number * rows : (number + 1) * rows])
             spec = layout.subgrid_spec(name)
-            blob = _zero_shard(spec)
-            if labeled:
-                if len(mask) < labeled:
-                    mask = np.empty((labeled, *box), np.uint8)
-                mask[:labeled] = 0
-                scatter_labels(*made.labels[name], corners[:labeled], layout.box, mask[:labeled])
-                blob = encode_shard(mask[:labeled], spec)
+            chunks = _labeled_windows(
+                made.labels[name], corners_zyx[here], counts[name][here], spec
+            )
+            blob = encoder.encode_chunks(chunks, spec)
             yield put_checked(objects, shard_key(name, first_shard + number), blob)
 
 
-def _labeled_prefix(counts: NDArray[np.int32]) -> int:
-    """Return how many rows from the first on reach to the last one that holds a label.
+def _windows(
+    values_zyx: NDArray[Any], corners_zyx: NDArray[np.int32], spec: ShardSpec
+) -> Iterator[NDArray[Any] | None]:
+    """Cut the chunks of a shard, one at a time: a chunk stays in the cache, a shard does not."""
+    n, box = spec.chunk_shape[:2]
+    chunk = np.empty(spec.chunk_shape, spec.dtype)
+    for first in range(0, spec.shard_shape[0], n):
+        corners = corners_zyx[first : first + n]
+        extract(values_zyx, corners, box, out=chunk[: len(corners)])
+        chunk[len(corners) :] = 0
+        yield chunk if len(corners) else None
 
-    Windows with C-alphas come first, but an N or C may lie in a later one.
+
+def _labeled_windows(
+    labels: VoxelLabels,
+    corners_zyx: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    spec: ShardSpec,
+) -> Iterator[NDArray[np.uint8] | None]:
+    """Cut the chunks of a mask's shard; most windows hold no label, as ``counts`` tells."""
+    n, box = spec.chunk_shape[:2]
+    chunk = np.empty(spec.chunk_shape, np.uint8)
+    for first in range(0, spec.shard_shape[0], n):
+        corners = corners_zyx[first : first + n]
+        if not counts[first : first + n].any():
+            yield None
+            continue
+        chunk[...] = 0
+        scatter_labels(*labels, corners, box, chunk[: len(corners)])
+        yield chunk
+
+
+def _write_tables(objects: Objects, entry_id: str, made: LabeledMap) -> Iterator[WrittenObject]:
+    yield put_checked(objects, residues_key(entry_id), _parquet(made.residues))
+    yield put_checked(objects, statistics_key(entry_id), _npz(made.statistics))
+
+
+def _flushed_early(objects: Objects, written: Iterable[WrittenObject]) -> tuple[WrittenObject, ...]:
+    """Let the disk begin with each large object while the next ones are made.
+
+    The receipt's flush, which vouches for all of them, then finds little left to wait for.
     """
-    rows = np.flatnonzero(counts)
-    return int(rows[-1]) + 1 if len(rows) else 0
-
-
-@lru_cache(maxsize=8)
-def _zero_shard(spec: ShardSpec) -> bytes:
-    return encode_shard(np.zeros((0, *spec.shard_shape[1:]), spec.dtype), spec)
+    done, waits = [], []
+    with ThreadPoolExecutor(1) as pool:
+        for item in written:
+            done.append(item)
+            if item.nbytes >= _EARLY_FLUSH_BYTES:
+                waits.append(pool.submit(objects.flush, [item.key]))
+    for wait in waits:
+        wait.result()  # An error of the disk is told once only.
+    return tuple(done)
 
 
 def _parquet(columns: Mapping[str, Any]) -> bytes:

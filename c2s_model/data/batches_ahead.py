@@ -7,7 +7,7 @@ store and its batch: the batches that are open at a time are the shuffle buffer.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -39,11 +39,11 @@ class OpenBatch:
     row: NDArray[np.int64]
     repeated: NDArray[np.bool_]
     unclaimed: int
-    parts: list[Future[None]] = field(default_factory=list)
+    loading: list[list[Future[None]]] = field(default_factory=list)
     blocks_ended: int = 0
 
 
-Load = Callable[[PlannedBlock, Mapping[int, OpenBatch]], None]
+Plan = Callable[[PlannedBlock, Mapping[int, OpenBatch]], Iterable[Callable[[], None]]]
 
 
 class BatchesAhead:
@@ -53,27 +53,28 @@ class BatchesAhead:
     ----------
     blocks
         What to load, in the order of first use.
-    load
-        Puts a block's rows into the batches it names, given by number; runs in threads.
+    plan
+        Returns the tasks, run in threads, that put a block's rows into the batches it names,
+        given by number. Several tasks a block, so that no thread waits for the last block.
     open_batch
         Makes a batch of so many rows to fill.
     max_blocks
         Blocks that may be in memory before their last batch is given out.
     threads
-        Blocks that are decoded at the same time.
+        Tasks that run at the same time.
     """
 
     def __init__(
         self,
         blocks: Iterator[PlannedBlock],
-        load: Load,
+        plan: Plan,
         open_batch: Callable[[int], OpenBatch],
         *,
         max_blocks: int,
         threads: int,
     ) -> None:
         self._blocks = blocks
-        self._load = load
+        self._plan = plan
         self._open_batch = open_batch
         self._max_blocks = max_blocks
         self._in_memory = 0
@@ -92,8 +93,10 @@ class BatchesAhead:
             batch = self._open.pop(number, None)
             if batch is None:
                 return
-            for part in batch.parts:
-                part.result()
+            for parts in batch.loading:
+                while parts:
+                    parts[-1].result()
+                    parts.pop()
             self._in_memory -= batch.blocks_ended
             number += 1
             yield batch
@@ -115,9 +118,9 @@ class BatchesAhead:
             batch.unclaimed -= target.end - target.begin
             batches[target.batch] = batch
         batches[block.targets[-1].batch].blocks_ended += 1
-        loading = self._executor.submit(self._load, block, batches)
+        parts = [self._executor.submit(task) for task in self._plan(block, batches)]
         for batch in batches.values():
-            batch.parts.append(loading)
+            batch.loading.append(parts)
         self._in_memory += 1
         return True
 
@@ -130,28 +133,45 @@ class BatchPool:
     count says whether the consumer is done.
 
     All buffers of a kind lie in one arena, so that the rows of a chunk reach many batches in one
-    call. Its pages are only taken when first used.
+    call. It grows buffer by buffer: what was never needed at the same time takes no memory.
     """
 
     def __init__(self) -> None:
-        self._arenas: dict[tuple[Any, ...], tuple[NDArray[Any], list[NDArray[Any]]]] = {}
-        self._next = 0
+        self._rings: dict[tuple[Any, ...], _Ring] = {}
 
     def get(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], keep: int) -> Buffer:
-        """Return an uninitialized buffer that nobody else holds; keep so many of a kind."""
+        """Return an uninitialized buffer that nobody else holds; keep up to so many of a kind."""
         kind = (name, shape, dtype.str)
-        arena, kept = self._arenas.get(kind, (None, []))
-        if arena is None or len(kept) < keep:
-            arena = np.empty((keep * shape[0], *shape[1:]), dtype)
-            kept = [arena[i * shape[0] : (i + 1) * shape[0]] for i in range(keep)]
-            self._arenas[kind] = arena, kept
-        for step in range(len(kept)):
-            place = (self._next + step) % len(kept)
-            if _references(kept, place) == _IDLE:
+        ring = self._rings.get(kind)
+        if ring is None or ring.room < keep:
+            ring = self._rings[kind] = _Ring(shape, dtype, keep)
+        place = ring.idle()
+        if place is None:
+            fresh: NDArray[Any] = np.empty(shape, dtype)
+            return Buffer(fresh, fresh, 0)
+        return Buffer(ring.kept[place], ring.arena, place * shape[0])
+
+
+class _Ring:
+    """Room for so many buffers; those that were used once are tried first, the oldest first."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], room: int) -> None:
+        self.room = room
+        self.arena: NDArray[Any] = np.empty((room * shape[0], *shape[1:]), dtype)
+        self.kept: list[NDArray[Any]] = []
+        self._rows, self._next = shape[0], 0
+
+    def idle(self) -> int | None:
+        n = len(self.kept)
+        for step in range(n):
+            place = (self._next + step) % n
+            if _references(self.kept, place) == _IDLE:
                 self._next = place + 1
-                return Buffer(kept[place], arena, place * shape[0])
-        fresh: NDArray[Any] = np.empty(shape, dtype)
-        return Buffer(fresh, fresh, 0)
+                return place
+        if n == self.room:
+            return None
+        self.kept.append(self.arena[n * self._rows : (n + 1) * self._rows])
+        return n
 
 
 def _references(kept: list[NDArray[Any]], place: int) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from c2s_data.schema import MASKS
 from c2s_data.store.reader import Store, open_store
 from c2s_data.store.shard import ShardSpec
-from c2s_data.store.subgrid_reader import SubgridReader
+from c2s_data.store.subgrid_reader import SubgridReader, is_local
 from c2s_model.data.batches_ahead import BatchesAhead, BatchPool, Buffer, OpenBatch
 from c2s_model.data.sampler import (
     Ends,
@@ -25,13 +25,15 @@ from c2s_model.data.sampler import (
     OrderOptions,
     PlannedBlock,
     Subgrids,
+    Target,
     epoch_order,
 )
 
 Batch = dict[str, torch.Tensor]
 StoreSource = str | os.PathLike[str] | Store | Callable[[], Store]
-BLOCKS_AHEAD: Final = 4
 SHARDS_IN_MEMORY: Final = 16
+CHUNKS_PER_LOCAL_READ: Final = 2
+TASK_ROWS: Final = 128
 
 
 class SubgridDataset(IterableDataset[Batch]):
@@ -73,11 +75,12 @@ class SubgridDataset(IterableDataset[Batch]):
     subgrids, rest_share, shuffle, ends
         `c2s_model.data.sampler.OrderOptions`.
     rows_per_read
-        Subgrids read in one go; by default two chunks (32 subgrids, 1.5 MB). For object storage
-        with long response times more, up to a shard (512), and `buffer_rows` to match.
+        Subgrids read in one go: from files by default two chunks (32 subgrids, 1.5 MB), from
+        object storage a shard (512, up to 24 MB), where each response takes long.
     buffer_rows
         Subgrids that all readers together hold to shuffle, by default as many as 16 shards: 8192
-        of 96 KiB with one target, 0.8 GB, and a few blocks more.
+        of 96 KiB with one target, 0.8 GB, and a twelfth or two blocks more. A reader is allowed
+        twelve reads in any case, to mix maps: 0.04 GB from files, 0.6 GB where a read is a shard.
 
     Raises
     ------
@@ -151,18 +154,20 @@ class SubgridDataset(IterableDataset[Batch]):
         spec = store.subgrid_spec("density")
         return epoch_order(
             maps_of_split(store, self.split),
-            self._options(spec),
+            self._options(spec, store.url),
             chunk_rows=spec.chunk_shape[0],
             seed=self.seed,
             epoch=self.epoch,
             n_readers=self.world_size * max(1, num_workers),
         )
 
-    def _options(self, spec: ShardSpec) -> OrderOptions:
+    def _options(self, spec: ShardSpec, url: str) -> OrderOptions:
         options, (chunk, shard) = self.options, (spec.chunk_shape[0], spec.shard_shape[0])
         default_read, default_buffer = self._default_rows
         if default_read:
-            options = replace(options, rows_per_read=chunk if shard % (2 * chunk) else 2 * chunk)
+            local = CHUNKS_PER_LOCAL_READ * chunk
+            local = chunk if shard % local else local
+            options = replace(options, rows_per_read=local if is_local(url) else shard)
         if default_buffer:
             options = replace(options, buffer_rows=SHARDS_IN_MEMORY * shard)
         if options.rows_per_read % chunk or shard % options.rows_per_read:
@@ -184,14 +189,17 @@ class SubgridDataset(IterableDataset[Batch]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         reader, n_readers = self.rank + self.world_size * number, self.world_size * workers
         order = self.order(workers)
-        max_blocks = order.n_lanes // n_readers + BLOCKS_AHEAD
+        if not order.n_batches(reader, n_readers):
+            self._refuse_emptiness(n_readers)
+        lanes = order.n_lanes // n_readers
+        max_blocks = lanes + max(2, lanes // 12)
         # Taken out while in use, so that two iterations at once never share memory.
         pool = self._pools.pop() if self._pools else BatchPool()
         filler = _Filler(self._handle.open(), ("density", *self.targets), order, pool)
         filler.keep = max_blocks * (2 + order.block_rows // order.options.batch_size)
         batches = BatchesAhead(
             order.planned_blocks(reader, n_readers),
-            filler.load,
+            filler.plan,
             filler.open_batch,
             max_blocks=max_blocks,
             threads=self._threads,
@@ -202,6 +210,16 @@ class SubgridDataset(IterableDataset[Batch]):
         finally:
             batches.close()
             self._pools[:] = [pool]
+
+    def _refuse_emptiness(self, n_readers: int) -> None:
+        """Raise where full batches are asked for that no reader has; ``exact`` may end early."""
+        if self.options.ends == "exact":
+            return
+        raise ValueError(
+            f"{n_readers} readers (ranks x workers) find not one full batch of "
+            f"{self.options.batch_size} each under ends={self.options.ends!r}; use a smaller "
+            "batch_size or fewer readers"
+        )
 
     def _tensors(self, filled: OpenBatch, filler: _Filler) -> Batch:
         batch = {name: torch.from_numpy(buffer[0]) for name, buffer in filled.buffers.items()}
@@ -270,42 +288,65 @@ class _Filler:
         }
         return OpenBatch(buffers, np.empty(n, np.int64), np.empty(n, np.bool_), n)
 
-    def load(self, planned: PlannedBlock, batches: Mapping[int, OpenBatch]) -> None:
-        block = self._order.block(planned.lane, planned.number)
+    def plan(
+        self, planned: PlannedBlock, batches: Mapping[int, OpenBatch]
+    ) -> list[Callable[[], None]]:
+        """Note the rows of a block in its batches; return the tasks that load them."""
+        block, targets = self._order.block(planned.lane, planned.number), planned.targets
         runs = block.runs.tolist()
-        rows = np.concatenate([np.arange(start, stop) for start, stop in runs])
-        homes = _Homes(len(rows), tuple(self._readers))
-        for begin, end, number, offset, _ in planned.targets:
-            batch, places = batches[number], block.order[begin:end]
-            part = slice(offset, offset + end - begin)
-            batch.row[part], batch.repeated[part] = rows[places], block.repeated[places]
-            homes.put(batch.buffers, places, offset)
-        done = 0
+        rows = np.concatenate([np.arange(start, stop) for start, stop in runs])[block.order]
+        repeated = block.repeated[block.order]
+        for begin, end, number, offset, _ in targets:
+            batch, part = batches[number], slice(offset, offset + end - begin)
+            batch.row[part], batch.repeated[part] = rows[begin:end], repeated[begin:end]
+        homes = {}
+        for name in self._readers:
+            buffers = [batches[target.batch].buffers[name] for target in targets]
+            homes[name] = _Homes.of(block.order, targets, buffers)
+        return [partial(self._load, task, done, homes) for task, done in _tasks(runs)]
+
+    def _load(self, runs: list[list[int]], done: int, homes: Mapping[str, _Homes]) -> None:
         for start, stop in runs:
             shard, first = divmod(start, self._shard_rows)
-            last, part = first + stop - start, slice(done, done + stop - start)
+            part = slice(done, done + stop - start)
             for name, reader in self._readers.items():
-                which, place = homes.which[name][part], homes.place[name][part]
-                reader.scatter_rows(shard, first, last, homes.arenas[name], which, place)
+                arenas, which, place = homes[name]
+                last = first + stop - start
+                reader.scatter_rows(shard, first, last, arenas, which[part], place[part])
             done = part.stop
 
 
-class _Homes:
-    """Where each loaded row of a block goes, by array name: arena and row in it."""
+class _Homes(NamedTuple):
+    """Where each loaded row of a block goes: which arena, and row in it."""
 
-    def __init__(self, n: int, names: tuple[str, ...]) -> None:
-        self.arenas: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        self.which = {name: np.empty(n, np.int64) for name in names}
-        self.place = {name: np.empty(n, np.int64) for name in names}
+    arenas: list[NDArray[Any]]
+    which: NDArray[np.int64]
+    place: NDArray[np.int64]
 
-    def put(self, buffers: Mapping[str, Buffer], loaded: NDArray[np.int64], offset: int) -> None:
-        for name, (_, arena, first) in buffers.items():
-            known = self.arenas[name]
-            number = next((i for i, other in enumerate(known) if other is arena), len(known))
-            if number == len(known):
-                known.append(arena)
-            self.which[name][loaded] = number
-            self.place[name][loaded] = first + offset + np.arange(len(loaded))
+    @classmethod
+    def of(
+        cls, order: NDArray[np.int64], targets: Sequence[Target], buffers: Sequence[Buffer]
+    ) -> _Homes:
+        arenas = list({id(buffer.arena): buffer.arena for buffer in buffers}.values())
+        number_of = {id(arena): number for number, arena in enumerate(arenas)}
+        counts = [target.end - target.begin for target in targets]
+        shifts = [b.first + t.offset - t.begin for t, b in zip(targets, buffers, strict=True)]
+        which, place = np.empty_like(order), np.empty_like(order)
+        which[order] = np.repeat([number_of[id(buffer.arena)] for buffer in buffers], counts)
+        place[order] = np.repeat(shifts, counts) + np.arange(len(order))
+        return cls(arenas, which, place)
+
+
+def _tasks(runs: list[list[int]]) -> Iterator[tuple[list[list[int]], int]]:
+    """Group runs into tasks; yield each with the number of rows before it."""
+    task: list[list[int]] = []
+    before = rows = 0
+    for run in runs:
+        task.append(run)
+        rows += run[1] - run[0]
+        if rows - before >= TASK_ROWS or run is runs[-1]:
+            yield task, before
+            task, before = [], rows
 
 
 def maps_of_split(store: Store, split: str | None) -> MapRows:

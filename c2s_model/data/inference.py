@@ -108,14 +108,15 @@ class MapSubgrids(IterableDataset[Batch]):
         Returns
         -------
         torch.Tensor
-            (z, y, x) or (k, z, y, x) of the map's shape, on the CPU, of the same dtype.
+            (z, y, x) or (k, z, y, x) of the map's shape, on the CPU, of the same dtype
+            (float32 for bfloat16).
 
         Raises
         ------
         ValueError
             If the number of subgrids is not that of the map.
         """
-        values = subgrids.detach().cpu().numpy()
+        values = _on_cpu(subgrids)
         core = int(self._handle.open().attrs["core"])
         shape_zyx, corners = self.entry.shape_zyx, self.corners_zyx
         if values.ndim == 4:
@@ -132,7 +133,16 @@ class MapSubgrids(IterableDataset[Batch]):
         """Write the cores of one batch (B, 32, 32, 32) into a map on the CPU, in place."""
         core = int(self._handle.open().attrs["core"])
         corners = corner_zyx.cpu().numpy()
-        stitch_into(values_zyx.numpy(), subgrids.detach().cpu().numpy(), corners, core)
+        stitch_into(values_zyx.numpy(), _on_cpu(subgrids), corners, core)
+
+
+def _on_cpu(values: torch.Tensor) -> NDArray[np.generic]:
+    # numpy has no bfloat16, which networks give under autocast; float32 holds it exactly.
+    values = values.detach().cpu()
+    array: NDArray[np.generic] = (
+        values.float() if values.dtype == torch.bfloat16 else values
+    ).numpy()
+    return array
 
 
 def _readers(store: Store, names: tuple[str, ...]) -> dict[str, SubgridReader]:

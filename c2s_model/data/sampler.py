@@ -26,9 +26,12 @@ Subgrids = Literal["all", "occupied"]
 Ends = Literal["exact", "drop", "pad"]
 
 LANES: Final = (48, 24, 12, 6, 3, 1)
-"""Numbers of lanes, the most that leaves every lane `LANE_ROWS` rows and 16 batches. More lanes
-fit more combinations of ranks and workers, but each keeps a block of its own in memory."""
+"""Numbers of lanes, the most that leaves every lane `LANE_ROWS` rows, 16 batches, and
+`BLOCK_READS` reads of the buffer. More lanes fit more combinations of ranks and workers, but each
+keeps a block of its own in memory."""
 LANE_ROWS: Final = 512
+BLOCK_READS: Final = 4
+"""Reads that a block holds at least, so that its batches mix maps."""
 _REST, _PIECES, _BLOCK = range(3)
 
 
@@ -102,7 +105,8 @@ class OrderOptions:
     rows_per_read
         Rows read in one go: whole chunks, and a divisor of the shard.
     buffer_rows
-        Rows that all readers together (up to 48 of them) hold in memory to shuffle.
+        Rows that all readers together (up to 48 of them) hold in memory to shuffle, but never
+        less than `BLOCK_READS` reads a lane.
     """
 
     batch_size: int
@@ -157,10 +161,15 @@ class EpochOrder:
         return np.concatenate(([0], np.cumsum(self.pieces[:, 1] - self.pieces[:, 0])))
 
     @cached_property
+    def _edges_of(self) -> dict[int, Rows]:
+        return {}
+
+    @cached_property
     def block_rows(self) -> int:
-        """Rows of a whole block."""
+        """Rows of a whole block; to end with a read it may hold up to one read more."""
         # More lanes than usual mean more readers, each with memory of its own.
-        return max(1, self.options.buffer_rows // min(self.n_lanes, LANES[0]))
+        share = self.options.buffer_rows // min(self.n_lanes, LANES[0])
+        return max(share, BLOCK_READS * self.options.rows_per_read)
 
     def lane_rows(self, lane: int) -> int:
         """Rows of a lane; lanes differ by one at most."""
@@ -168,9 +177,16 @@ class EpochOrder:
 
     def block_edges(self, lane: int) -> Rows:
         """Places in a lane where its blocks begin, and its end."""
-        rows = self.lane_rows(lane)
-        inner = np.arange(self._first_block(lane), rows, self.block_rows, dtype=np.int64)
-        return np.concatenate(([0], inner, [rows]))
+        if lane not in self._edges_of:
+            begin, end = self.lane_edges[lane : lane + 2].tolist()
+            # The first blocks have all sizes, so that lanes never need new blocks all at once.
+            first = max(1, self.block_rows * (lane + 1) // self.n_lanes)
+            wanted = np.arange(begin + first, end, self.block_rows)
+            # A chunk that two blocks share would be decoded twice.
+            inner = np.unique(self._line[np.searchsorted(self._line, wanted)])
+            edges = np.concatenate(([begin], inner[inner < end], [end])) - begin
+            self._edges_of[lane] = edges
+        return self._edges_of[lane]
 
     def block(self, lane: int, number: int) -> Block:
         """Return what a block holds and in what order it is given out."""
@@ -226,14 +242,8 @@ class EpochOrder:
                 yield PlannedBlock(*first, tuple(growing.pop(first)))
 
     def _block_size(self, lane: int, number: int) -> int:
-        first = self._first_block(lane)
-        begin = 0 if number == 0 else first + (number - 1) * self.block_rows
-        end = first + number * self.block_rows
-        return min(end, self.lane_rows(lane)) - begin
-
-    def _first_block(self, lane: int) -> int:
-        # The first blocks have all sizes, so that the lanes never need new blocks all at once.
-        return max(1, self.block_rows * (lane + 1) // self.n_lanes)
+        edges = self.block_edges(lane)
+        return int(edges[number + 1] - edges[number])
 
     def n_batches(self, reader: int, n_readers: int) -> int:
         """Count the batches of one reader."""
@@ -275,7 +285,7 @@ def epoch_order(
     if options.shuffle:
         pieces = _rng(seed, epoch, _PIECES).permutation(pieces)
     n_rows = int((pieces[:, 1] - pieces[:, 0]).sum())
-    n_lanes = lanes_for(n_rows, options.batch_size, n_readers)
+    n_lanes = lanes_for(n_rows, options, n_readers)
     n_placed = n_rows
     if options.ends != "exact":
         # Whole batches on every lane: then the sequence does not depend on the readers either.
@@ -288,10 +298,11 @@ def epoch_order(
     return EpochOrder(line, n_rows, n_lanes, edges, options, seed, epoch)
 
 
-def lanes_for(n_rows: int, batch_size: int, n_readers: int) -> int:
-    """Return the number of lanes: of the store alone where the readers divide it."""
-    enough = max(LANE_ROWS, 16 * batch_size)
-    lanes = next((n for n in LANES if n_rows >= n * enough), 1)
+def lanes_for(n_rows: int, options: OrderOptions, n_readers: int) -> int:
+    """Return the number of lanes: of the store and options alone where the readers divide it."""
+    enough, block = max(LANE_ROWS, 16 * options.batch_size), BLOCK_READS * options.rows_per_read
+    fitting = (n for n in LANES if n * enough <= n_rows and n * block <= options.buffer_rows)
+    lanes = next(fitting, 1)
     return -(-lanes // n_readers) * n_readers
 
 

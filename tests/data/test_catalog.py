@@ -56,6 +56,8 @@ def test_empty_fields_are_none_and_entry_id_defaults_to_emdb_id(tmp_path: Path) 
         ([HEADER, "EMD-0001,,a,b,3,", "EMD-0001,,c,d,3,"], "occurs twice"),
         (["entry_id,map,model,resolution_A", "Map,a,b,3", "mAp,c,d,3"], "occurs twice"),
         (["emdb_id,map,model,resolution_A,origin", "EMD-0001,a,b,3,zero"], "origin 'zero'"),
+        ([HEADER + ",N_residues", "EMD-0001,,a,b,3,,133"], "rename it"),
+        ([HEADER + ",failure_reason", "EMD-0001,,a,b,3,,x"], "rename it"),
         ([HEADER], "no rows"),
         ([""], "missing column"),
     ],
@@ -81,7 +83,22 @@ def test_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "../x", "a..b", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "a b", "x" * 65, "é", "-a", "٣"],
+    [
+        "",
+        "../x",
+        "a..b",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "a b",
+        "x" * 65,
+        "é",
+        "-a",
+        "٣",
+        "Zarr.json",
+    ],
 )
 def test_names_that_could_leave_the_store_are_refused(name: str) -> None:
     with pytest.raises(CatalogError, match="not usable"):

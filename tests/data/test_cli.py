@@ -85,6 +85,12 @@ def test_other_options_do_not_resume(catalog: Path, store: Path) -> None:
     part = run("build", catalog, store, "--preset", "released", "--part", "1/1")
     assert part.returncode == 2
     assert "planned with preset paper" in part.stderr
+    part = run("build", catalog, store, "--box", "64", "--core", "40", "--part", "1/1")
+    assert part.returncode == 2
+    assert "another box, core" in part.stderr
+    other = catalog.with_name("other.csv")
+    other.write_text("\n".join(catalog.read_text().splitlines()[:2]) + "\n")
+    assert "another catalog" in run("build", other, store, "--part", "1/1").stderr
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,22 @@ def test_failed_entry_makes_exit_code_1_and_the_rest_is_built(
     assert "BAD-1: FAILED" in result.stdout
     assert "1 entries are not in the store" in result.stdout
     assert json.loads(run("inspect", store, "--json").stdout)["failures"]["BAD-1"]
+
+
+def test_ctrl_c_says_how_to_go_on(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from c2s_data.cli import app
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("c2s_data.distribute.build_store", interrupted)
+    result = CliRunner().invoke(app, ["build", str(catalog), str(tmp_path / "x.zarr")])
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.output
 
 
 def test_help_names_the_commands() -> None:

@@ -14,7 +14,7 @@ import pytest
 from c2s_data.build import EntryOutcome, PlanFacts, run_entries
 from c2s_data.config import make_config
 from c2s_data.distribute import build_store, connect, pending_entries, run_on_client
-from c2s_data.errors import ConfigError
+from c2s_data.errors import ConfigError, StoreError
 from c2s_data.plan import make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.catalog import read_catalog
@@ -144,3 +144,21 @@ def test_a_map_that_kills_its_worker_is_quarantined(
     found = outcomes(objects, plan)
     assert found[first[0].entry_id] == outcome.failure
     assert [entry.entry_id for entry in pending_entries(objects.url, plan)] == [first[0].entry_id]
+
+
+def test_a_store_that_cannot_be_written_stops_the_build(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(read_catalog(catalog), CONFIG)
+    objects = open_objects(tmp_path / "full.zarr")
+    begin_store(objects, plan)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device; free space"):
+        run_entries(objects.url, plan, plan.entries, lambda outcome: None)
+    monkeypatch.undo()
+    # A full disk is no fault of a map: nothing is quarantined, everything is still to be built.
+    assert set(outcomes(objects, plan).values()) == {None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from c2s_data.errors import MissingChunkError, StoreError
 from c2s_data.store.objects import LocalObjects, Objects, RemoteObjects, open_objects
+from c2s_data.store.receipt import WrittenObject, put_checked
 
 
 @pytest.fixture(params=["folder", "file-url", "memory"])
@@ -55,6 +57,9 @@ def test_no_name_leaves_the_place(objects: Objects, key: str) -> None:
 def test_kinds_of_place(tmp_path: Path) -> None:
     assert isinstance(open_objects(str(tmp_path)), LocalObjects)
     assert isinstance(open_objects("memory://x"), RemoteObjects)
+    assert open_objects(f"file://{tmp_path}/a%20b").url == str(tmp_path / "a b")
+    with pytest.raises(StoreError, match="three slashes"):
+        open_objects("file://store.zarr")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_objects("nosuch://x/y")
 
@@ -69,10 +74,45 @@ def test_failed_write_leaves_the_old_object_and_nothing_beside(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreError, match="No space left on device; free space"):
         objects.put("x", b"new")
     assert (tmp_path / "x").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_object_holds_what_was_written_and_nothing_else(objects: Objects) -> None:
+    data = os.urandom(2**21 + 5)  # more than two of the pieces that are compared
+    objects.put("a/b", data)
+    assert objects.holds("a/b", data)
+    assert objects.holds("a/b", memoryview(data))
+    for place in (0, 2**20, len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        assert not objects.holds("a/b", changed)
+    assert not objects.holds("a/b", data[:-1])
+    assert not objects.holds("a/b", data + b"x")
+    objects.put("empty", b"")
+    assert objects.holds("empty", b"")
+    assert not objects.holds("empty", b"x")
+    assert not objects.holds("a/b", b"")
+    with pytest.raises(MissingChunkError, match="none"):
+        objects.holds("none", b"")
+
+
+def test_what_reads_back_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = open_objects(tmp_path)
+    item = put_checked(objects, "a/b", memoryview(b"right"))
+    assert item == WrittenObject("a/b", 5, hashlib.sha256(b"right").hexdigest())
+    put = objects.put
+
+    def put_badly(key: str, data: bytes, *, durable: bool = True) -> None:
+        put(key, bytes(data[:-1]) + b"!", durable=durable)
+
+    monkeypatch.setattr(objects, "put", put_badly)
+    with pytest.raises(StoreError, match="reads back changed"):
+        put_checked(objects, "a/b", b"right")
 
 
 def test_flush_reaches_every_file_and_folder(

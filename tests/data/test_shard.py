@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from itertools import chain
 from pathlib import Path
 
 import google_crc32c
@@ -12,6 +13,7 @@ import zarr
 
 from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
 from c2s_data.store.shard import (
+    ShardEncoder,
     ShardSpec,
     chunk_bounds,
     decode_chunk,
@@ -115,6 +117,65 @@ def test_negative_zero_survives():
     out = np.zeros_like(values)
     decode_shard(encode_shard(values, BOX), BOX, out)
     assert np.signbit(out).all()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_encoder_gives_the_same_bytes_whatever_it_encoded_before(spec):
+    encoder = ShardEncoder()
+    for other in SPECS:
+        encoder.encode(noise(other.shard_shape, other.dtype, seed=1), other)
+    values = noise(spec.shard_shape, spec.dtype)[: spec.shard_shape[0] - 1]
+    assert bytes(encoder.encode(values, spec)) == encode_shard(values, spec)
+
+
+def test_sparse_voxels_encode_as_the_whole_array_does():
+    rng = np.random.default_rng(5)
+    values = np.zeros(MASK.shard_shape, np.uint8)
+    # Chunks 0 and 2 of the four stay empty; first and last voxel of a chunk are labeled.
+    places = [(2, 0, 0, 0), (3, 5, 6, 4), (6, 3, 0, 4), (7, 5, 6, 4), (7, 0, 1, 0)]
+    index = np.array(places, np.int32)[rng.permutation(5)]
+    value = np.array([1, 20, 255, 3, 7], np.uint8)
+    values[tuple(index.T)] = value
+    encoder = ShardEncoder()
+    assert bytes(encoder.encode_sparse(index, value, MASK)) == encode_shard(values, MASK)
+    none = encoder.encode_sparse(index[:0], value[:0], MASK)
+    assert bytes(none) == encode_shard(np.zeros_like(values), MASK)
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        (np.array([[0, 0, 0, 5]]), np.ones(1, np.uint8)),
+        (np.array([[8, 0, 0, 0]]), np.ones(1, np.uint8)),
+        (np.array([[-1, 0, 0, 0]]), np.ones(1, np.uint8)),
+        (np.zeros((1, 3), int), np.ones(1, np.uint8)),
+        (np.zeros((2, 4), int), np.ones(1, np.uint8)),
+        (np.zeros((1, 4), int), np.ones(1, np.int8)),
+    ],
+)
+def test_voxels_that_do_not_fit_a_shard_are_refused(index, value):
+    with pytest.raises(ValueError, match=r"do not fit a shard|invalid entry"):
+        ShardEncoder().encode_sparse(index, value, MASK)
+
+
+def test_chunks_may_share_one_buffer_and_are_counted():
+    values = noise(MASK.shard_shape, MASK.dtype)
+    values[2:4] = 0
+    buffer = np.empty(MASK.chunk_shape, np.uint8)
+
+    def chunks(n):
+        for number in range(n):
+            buffer[...] = values[2 * number : 2 * number + 2]
+            yield None if number == 1 else buffer
+
+    encoder = ShardEncoder()
+    assert bytes(encoder.encode_chunks(chunks(4), MASK)) == encode_shard(values, MASK)
+    with pytest.raises(ValueError, match="shorter"):
+        encoder.encode_chunks(chunks(3), MASK)
+    with pytest.raises(ValueError, match="longer"):
+        encoder.encode_chunks(chain(chunks(4), [buffer]), MASK)
+    with pytest.raises(ValueError, match="no chunk"):
+        encoder.encode_chunks([buffer[:1] + 1] * 4, MASK)
 
 
 def test_encoding_does_not_depend_on_threads_or_memory_layout():

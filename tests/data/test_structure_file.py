@@ -54,6 +54,31 @@ def test_a_garbled_coordinate_is_named_by_its_line(tmp_path):
         read_atomic_model(path)
 
 
+@pytest.mark.parametrize("line", [0, 2])
+@pytest.mark.parametrize("start", [30, 38, 46])
+def test_a_coordinate_is_a_number_of_any_form_or_refused(tmp_path, line, start):
+    fields = {
+        "   1.250": 1.25, "  -1.250": -1.25, " -12.500": -12.5, "-123.456": -123.456,
+        "1234.567": 1234.567, " 123.456": 123.456, "  +1.5  ": 1.5, "     .5 ": 0.5,
+        " 12.    ": 12.0, "      -7": -7.0, "0001.000": 1.0, "   0.000": 0.0,
+        "        ": None, "   1.0.0": None, "   1e3  ": None, "   1 2.0": None,
+        " --1.000": None, "    -.  ": None, "-1-2.000": None, "  1,000 ": None,
+        "  12.34x": None, "********": None,
+    }  # fmt: skip
+    lines = [text for text in PROTEIN.splitlines() if text.startswith("ATOM")]
+    path = tmp_path / "made.pdb"
+    for field, expected in fields.items():
+        made = list(lines)
+        made[line] = made[line][:start] + field + made[line][start + 8 :]
+        path.write_bytes("\n".join(made).encode())
+        if expected is None:
+            with pytest.raises(ModelError, match=f"line {line + 1} holds no three numbers"):
+                read_structure(path)
+        else:
+            atoms = [atom for chain in read_structure(path)[0] for r in chain for atom in r]
+            assert atoms[line].pos.tolist()[(start - 30) // 8] == expected, field
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ModelError) as caught:
         read_atomic_model(tmp_path / "absent.cif.gz")

@@ -42,6 +42,10 @@ def small(opener, **options) -> SubgridDataset:
     return SubgridDataset(opener, **({"batch_size": 7, "rank": 0, "world_size": 1} | options))
 
 
+def loading_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("subgrids")]
+
+
 def copy_of(opener, folder: Path):
     """The same store again, in a folder of its own that a test may damage."""
     store = opener()
@@ -180,6 +184,41 @@ def test_buffers_are_used_again_once_every_view_is_gone():
     assert pool.get(*kind).values.ctypes.data == address
 
 
+def test_an_epoch_needs_no_memory_beyond_the_arena_of_the_one_before(plain_store):
+    dataset = small(plain_store, batch_size=16, ends="drop")
+    addresses = []
+    for epoch in range(3):
+        dataset.set_epoch(epoch)
+        addresses.append({batch["atom"].data_ptr() for batch in dataset})
+    (pool,) = dataset._pools
+    arenas = [
+        ring.arena for kind, ring in pool._rings.items() if kind[:2] == ("atom", (16, 6, 6, 6))
+    ]
+    assert len(arenas) == 1
+    low = arenas[0].ctypes.data
+    assert all(low <= a < low + arenas[0].nbytes for a in set.union(*addresses))
+
+
+def test_files_are_read_by_runs_and_object_storage_by_shards(plain_store, monkeypatch):
+    local = small(plain_store)
+    assert local.order().options.rows_per_read == 8
+    store, memory = plain_store(), pytest.importorskip("fsspec").filesystem("memory")
+    memory.put(store.url, "/remote.zarr", recursive=True)
+    remote = PlainStore("memory://remote.zarr", store.entries, store._specs)
+    monkeypatch.setattr(remote, "index", store.index)
+    away = small(lambda: remote)
+    assert away.order().options.rows_per_read == SHARD
+    assert sorted(rows(away)) == rows(small(plain_store, shuffle=False, batch_size=331))
+    reads = [run for block in whole_blocks(away.order()) for run in block.runs.tolist()]
+    assert len(reads) == sum(-(-entry.n_subgrids // SHARD) for entry in store.entries)
+
+
+def whole_blocks(order):
+    for lane in range(order.n_lanes):
+        for number in range(len(order.block_edges(lane)) - 1):
+            yield order.block(lane, number)
+
+
 def test_small_blocks_and_one_thread_give_the_same_rows(plain_store):
     dataset = small(plain_store, buffer_rows=10, rows_per_read=4, threads=1)
     assert sorted(rows(dataset)) == all_rows(plain_store())
@@ -188,9 +227,26 @@ def test_small_blocks_and_one_thread_give_the_same_rows(plain_store):
 def test_leaving_an_epoch_early_stops_the_threads(plain_store):
     iterator = iter(small(plain_store, buffer_rows=10))
     next(iterator)
-    assert any(thread.name.startswith("subgrids") for thread in threading.enumerate())
+    assert loading_threads()
     iterator.close()
-    assert not any(thread.name.startswith("subgrids") for thread in threading.enumerate())
+    assert not loading_threads()
+
+
+def test_breaking_off_a_loop_stops_the_threads(plain_store):
+    for _ in small(plain_store, buffer_rows=10):
+        assert loading_threads()
+        break
+    assert not loading_threads()
+
+
+def test_an_error_in_the_loop_stops_the_threads(plain_store):
+    def train() -> None:
+        for batch in small(plain_store, buffer_rows=10):
+            batch["no such target"]
+
+    with pytest.raises(KeyError, match="no such target"):
+        train()
+    assert not loading_threads()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -316,30 +372,3 @@ def test_rank_comes_from_the_environment(plain_store, monkeypatch):
 def test_a_folder_that_is_no_store_is_refused(tmp_path):
     with pytest.raises(NotCommittedError):
         list(SubgridDataset(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"targets": ("bfactor",)}, "targets"),
-        ({"targets": ("atom", "atom")}, "targets"),
-        ({"density_dtype": "float64"}, "density_dtype"),
-        ({"rank": 0, "world_size": None}, "both"),
-        ({"rank": 2, "world_size": 2}, "not below"),
-        ({"threads": 0}, "threads"),
-        ({"seed": -1}, "seed"),
-        ({"batch_size": 0}, "batch_size"),
-    ],
-)
-def test_wrong_options_are_refused_at_once(plain_store, options, message):
-    with pytest.raises(ValueError, match=message):
-        small(plain_store, **options)
-
-
-def test_options_that_the_store_refuses(plain_store):
-    with pytest.raises(ValueError, match="it has"):
-        list(small(plain_store, split="test"))
-    with pytest.raises(ValueError, match="rows_per_read=6"):
-        list(small(plain_store, rows_per_read=6))
-    with pytest.raises(ValueError, match="negative"):
-        small(plain_store).set_epoch(-1)

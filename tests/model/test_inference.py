@@ -71,6 +71,16 @@ def test_stitching_batch_by_batch_needs_no_more_than_the_map(whole_map):
     np.testing.assert_array_equal(out.numpy(), values)
 
 
+def test_stitching_takes_the_bfloat16_of_autocast(whole_map):
+    values, opener = whole_map
+    dataset = MapSubgrids(opener, "EMD-7", batch_size=7)
+    density = torch.cat([batch["density"] for batch in dataset])[:, 0].bfloat16()
+    stitched = dataset.stitch(density)
+    assert stitched.dtype == torch.float32
+    expected = torch.from_numpy(values).bfloat16().float()
+    np.testing.assert_array_equal(stitched.numpy(), expected.numpy())
+
+
 def test_stitching_part_of_a_map_is_refused(whole_map):
     _, opener = whole_map
     dataset = MapSubgrids(opener, "EMD-7", batch_size=7)

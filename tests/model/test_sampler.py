@@ -170,11 +170,30 @@ def test_batches_mix_maps():
 
 
 def test_blocks_bound_the_rows_in_memory():
-    order = make(LARGE, buffer_rows=4800)
+    order = make(LARGE, buffer_rows=4800, rows_per_read=16)
+    assert order.n_lanes == 48
     for lane in range(order.n_lanes):
         sizes = np.diff(order.block_edges(lane))
-        assert sizes.max() <= 100
+        assert sizes.min() > 0
+        assert sizes.max() < 100 + 16
         assert sizes.sum() == order.lane_rows(lane)
+
+
+def test_a_block_holds_at_least_four_reads_whatever_the_readers():
+    order = make(LARGE, 24, buffer_rows=2048, rows_per_read=256)
+    assert (order.n_lanes, order.block_rows) == (24, 1024)
+    assert make(LARGE, 1, buffer_rows=2048, rows_per_read=256).n_lanes == 1
+
+
+@pytest.mark.parametrize("subgrids", ["all", "occupied"])
+def test_only_the_ends_of_lanes_cut_a_read(subgrids):
+    order = make(LARGE, subgrids=subgrids)
+    whole = set(map(tuple, order.pieces.tolist()))
+    cut = 0
+    for lane in range(order.n_lanes):
+        for number in range(len(order.block_edges(lane)) - 1):
+            cut += sum(tuple(run) not in whole for run in order.block(lane, number).runs.tolist())
+    assert cut <= 2 * (order.n_lanes - 1)
 
 
 @pytest.mark.parametrize("ends", ["exact", "drop", "pad"])
@@ -239,12 +258,14 @@ def test_cut_to_grid_by_hand():
 
 
 def test_number_of_lanes():
-    assert lanes_for(48 * 512, 32, 1) == 48
-    assert lanes_for(48 * 512 - 1, 32, 1) == 24
-    assert lanes_for(48 * 512, 64, 1) == 24
-    assert lanes_for(10**6, 8, 5) == 50
-    assert lanes_for(10**6, 8, 64) == 64
-    assert lanes_for(10, 8, 3) == 3
+    assert lanes_for(48 * 512, OrderOptions(32), 1) == 48
+    assert lanes_for(48 * 512 - 1, OrderOptions(32), 1) == 24
+    assert lanes_for(48 * 512, OrderOptions(64), 1) == 24
+    assert lanes_for(10**6, OrderOptions(8), 5) == 50
+    assert lanes_for(10**6, OrderOptions(8), 64) == 64
+    assert lanes_for(10, OrderOptions(8), 3) == 3
+    assert lanes_for(10**6, OrderOptions(8, rows_per_read=512), 1) == 3
+    assert lanes_for(10**6, OrderOptions(8, buffer_rows=4096), 1) == 24
     assert LANES[-1] == 1
 
 
