@@ -7,6 +7,7 @@ renamed. It is on the disk, safe from a power cut, once `flush` returns or with 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,16 +83,11 @@ class LocalObjects:
     def put(self, key: str, data: Data, *, durable: bool = True) -> None:
         """Write beside and rename; ``durable`` flushes the file before and the folder after."""
         path = self._path(key)
-        try:
+        with _faults_of_the_place(path):
             beside = self._write_beside(path, data, durable=durable)
             beside.replace(path)
             if durable:
                 _sync(path.parent)
-        except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be written: {error.strerror}; free space or choose another place, "
-                "then run the same command again"
-            ) from error
 
     def flush(self, keys: Iterable[str]) -> None:
         """Flush many files at once: several waits share one commit of the file system's journal.
@@ -105,21 +101,25 @@ class LocalObjects:
             for folder in path.parents
             if folder == self.root or self.root in folder.parents
         }
-        with ThreadPoolExecutor(_FLUSHING_THREADS) as pool:
+        with (
+            _faults_of_the_place(self.root),
+            ThreadPoolExecutor(_FLUSHING_THREADS) as pool,
+        ):
             for several in (paths, folders):
                 list(pool.map(_sync, several))
 
     def create(self, key: str, data: Data) -> bool:
         """Link a finished file to its name, which fails where the name is taken."""
         path = self._path(key)
-        beside = self._write_beside(path, data, durable=True)
-        try:
-            os.link(beside, path)
-        except FileExistsError:
-            return False
-        finally:
-            beside.unlink()
-        _sync(path.parent)
+        with _faults_of_the_place(path):
+            beside = self._write_beside(path, data, durable=True)
+            try:
+                os.link(beside, path)
+            except FileExistsError:
+                return False
+            finally:
+                beside.unlink()
+            _sync(path.parent)
         return True
 
     def _write_beside(self, path: Path, data: Data, *, durable: bool) -> Path:
@@ -242,6 +242,18 @@ class RemoteObjects:
         except FileNotFoundError:
             return
         yield from sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+
+@contextlib.contextmanager
+def _faults_of_the_place(path: Path) -> Iterator[None]:
+    """Tell a full disk or a lacking permission as what it is: no fault of what is written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}; free space or choose another place, "
+            "then run the same command again"
+        ) from error
 
 
 def _sync(path: Path) -> None:

@@ -133,6 +133,22 @@ def test_flush_reaches_every_file_and_folder(
     assert flushed == {str(root / name) for name in [*keys, "a/b", "a", ""]}
 
 
+def test_a_disk_that_fills_while_it_is_flushed_is_the_fault_of_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = open_objects(tmp_path)
+    objects.put("x", b"new", durable=False)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device; free space"):
+        objects.flush(["x"])
+    with pytest.raises(StoreError, match="No space left on device; free space"):
+        objects.create("y", b"")
+
+
 def test_part_files_of_a_killed_writer_are_not_objects(tmp_path: Path) -> None:
     objects = open_objects(tmp_path)
     objects.put("a/x", b"1")
