@@ -47,7 +47,9 @@ Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 MISSING: Final = 2**64 - 1
 _BLOSC_HEADER: Final = struct.Struct("<4B3I")
-REMEDY: Final = "restore the object from a copy or build the entry again"
+REMEDY: Final = (
+    "restore the object from a copy, or delete the entry's receipt in _c2s/receipts and build again"
+)
 
 
 class ShardIndex(NamedTuple):
