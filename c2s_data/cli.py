@@ -309,7 +309,7 @@ def _build_part(
 ) -> None:
     from c2s_data.build import EntryOutcome, run_entries
     from c2s_data.config import make_config
-    from c2s_data.console import BuildProgress
+    from c2s_data.console import BuildProgress, print_choices
     from c2s_data.sources.catalog import read_catalog
     from c2s_data.store.commit import load_plan
     from c2s_data.store.objects import open_objects
@@ -333,6 +333,7 @@ def _build_part(
         )
     if [row.entry_id for row in read_catalog(catalog)] != [e.entry_id for e in planned.entries]:
         raise ConfigError(f"{objects.url} was planned from another catalog than {catalog}")
+    print_choices(_console(), planned.config, preset_given=True)
     entries = planned.part(int(number), int(parts))
     failed: list[EntryOutcome] = []
     with BuildProgress(_console()) as progress:

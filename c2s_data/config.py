@@ -31,6 +31,7 @@ from pydantic import (
 
 from c2s_data.errors import ConfigError
 from c2s_data.schema import BOX, CORE, SCHEMA_VERSION
+from c2s_data.transforms.label import DECODE_OFFSET_VOXEL
 
 PresetName = Literal["paper", "released", "recommended"]
 
@@ -81,7 +82,7 @@ class BuildConfig(BaseModel):
     @property
     def decode_offset_voxel(self) -> float:
         """What decoding adds to a voxel index to undo the bias of the label rule at 1 A."""
-        return 0.0 if self.label_rule == "nearest" else 0.5
+        return DECODE_OFFSET_VOXEL[self.label_rule]
 
     @property
     def label_error_A(self) -> float:

@@ -43,6 +43,7 @@ def store(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         built = run("build", catalog, path, "--part", part)
         assert built.returncode == 0, built.stderr
         assert "built in" in built.stdout
+        assert "decode offset 0.5 voxel" in built.stdout
     state = json.loads(run("status", path, "--json").stdout)
     assert (len(state["finished"]), state["pending"], state["generation"]) == (3, [], 0)
     committed = run("commit", path)

@@ -1,9 +1,11 @@
 """Presets, their overrides and the fingerprint."""
 
+import numpy as np
 import pytest
 
 from c2s_data.config import PRESETS, fingerprint, make_config
 from c2s_data.errors import ConfigError
+from c2s_data.transforms.label import voxel_index
 
 
 def test_paper_is_the_default() -> None:
@@ -29,6 +31,16 @@ def test_presets(
     assert config.scale == scale
     assert config.density_dtype == dtype
     assert (config.box, config.core) == (32, 20)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_label_error_and_decode_offset_are_those_of_the_labels(preset: str) -> None:
+    config = make_config(preset)
+    xyz_A = np.random.default_rng(3).uniform(20, 80, (200_000, 3))
+    voxel_zyx = voxel_index(xyz_A, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), config.label_rule)
+    off_A = xyz_A - voxel_zyx[:, ::-1]
+    assert np.linalg.norm(off_A, axis=1).mean() == pytest.approx(config.label_error_A, abs=0.005)
+    assert off_A.mean(axis=0) == pytest.approx([config.decode_offset_voxel] * 3, abs=0.005)
 
 
 def test_override_replaces_one_option_and_none_replaces_nothing() -> None:
