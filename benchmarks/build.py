@@ -40,7 +40,8 @@ from c2s_data.schema import MASKS
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import DensityMap, write_density_map
 from c2s_data.sources.procedural import procedural_protein
-from c2s_data.store.commit import begin_store, commit
+from c2s_data.store.begin import begin_store
+from c2s_data.store.commit import commit
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import open_store

@@ -27,7 +27,7 @@ from c2s_data.build import PlanFacts, build_and_write
 from c2s_data.config import make_config
 from c2s_data.plan import make_plan
 from c2s_data.sources.catalog import read_catalog
-from c2s_data.store.commit import begin_store
+from c2s_data.store.begin import begin_store
 from c2s_data.store.objects import open_objects
 catalog, preset = sys.argv[1:]
 plan = make_plan(read_catalog(catalog), make_config(preset), task_memory_bytes=10**12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -22,10 +22,11 @@ from c2s_data.label_model import (
     residue_columns,
     secondary_structure,
 )
-from c2s_data.plan import Failure, Plan, PlannedEntry
+from c2s_data.plan import Failure, Plan, PlannedEntry, digest_of_file
 from c2s_data.schema import CLASS_NAMES, MASKS
 from c2s_data.sources.atomic_model import AtomicModel, read_atomic_model
-from c2s_data.sources.density_map import DensityMap, read_density_map
+from c2s_data.sources.density_map import MAX_VOXELS, DensityMap, read_density_map
+from c2s_data.store.begin import check_lineage
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import InputFile, valid_receipt, write_failure
@@ -75,8 +76,13 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
     secondary = secondary_structure(model, config)
     labels = label_model(model, secondary, planned, config)
     density = read_density_map(
-        planned.entry.map, origin=planned.entry.origin or config.origin, sha256=True
+        planned.entry.map,
+        origin=planned.entry.origin or config.origin,
+        max_voxels=max(MAX_VOXELS, math.prod(planned.source_shape_zyx)),  # the plan allowed it
+        non_finite=config.non_finite,
+        sha256=True,
     )
+    map_notes = density.notes
     inputs = _planned_inputs(planned, density)
     facts, statistics = _measure_raw(density, model)
     resampled_zyx = _resample(density, config)
@@ -90,7 +96,7 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
     }
     facts |= _label_facts(labels, model, planned, config, normalized_zyx)
     facts |= {"secondary_source": secondary.source}
-    facts["notes"] = [*model.notes, *secondary.notes, *_warnings(facts, config)]
+    facts["notes"] = [*map_notes, *model.notes, *secondary.notes, *_warnings(facts, config)]
     return LabeledMap(
         density_zyx=normalized_zyx,
         labels={name: getattr(labels, name) for name in MASKS},
@@ -109,23 +115,23 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
     Raises
     ------
     StoreError
-        If the store cannot be written (a full disk, no permission): that is no fault of the entry,
-        and the next one would meet it too.
+        If the store cannot be written (a full disk, no permission) or was planned anew meanwhile:
+        that is no fault of the entry, and the next one would meet it too.
     """
     started = time.perf_counter()
     objects = open_objects(url)
-    receipt = valid_receipt(objects, planned.entry_id, plan_facts.fingerprint)
+    receipt = valid_receipt(objects, planned)
     was_finished = receipt is not None
     try:
         if receipt is None:
             made = build_entry(planned, plan_facts.config)
-            layout = Layout.of(plan_facts.config)
-            receipt = write_entry(objects, layout, planned, plan_facts.fingerprint, made)
+            check_lineage(objects, plan_facts.lineage)
+            receipt = write_entry(objects, Layout.of(plan_facts.config), planned, made)
     except StoreError:
         raise
     except Exception as error:  # noqa: BLE001 - one entry must never stop the others
         failure = failure_of(error)
-        write_failure(objects, planned.entry_id, failure)
+        write_failure(objects, planned, failure)
         return EntryOutcome(planned.entry_id, failure, seconds=time.perf_counter() - started)
     return EntryOutcome(
         planned.entry_id,
@@ -143,12 +149,12 @@ class PlanFacts:
     """What a task must know of the plan besides its own entry."""
 
     config: BuildConfig
-    fingerprint: str
+    lineage: str
 
     @classmethod
     def of(cls, plan: Plan) -> PlanFacts:
         """Return the facts of a plan."""
-        return cls(plan.config, plan.fingerprint)
+        return cls(plan.config, plan.lineage)
 
 
 def run_entries(
@@ -286,8 +292,7 @@ def _planned_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFi
             f"{planned.entry.map}: the file is not the one that was planned (shape, voxel size, "
             f"origin {read}, planned {expected}); restore it, or build another store",
         )
-    model = Path(planned.entry.model).read_bytes()
-    digest = hashlib.sha256(model).hexdigest()
+    digest = digest_of_file(planned.entry.model)
     if digest != planned.model_sha256:
         raise ModelError(
             ModelReason.CHANGED,
@@ -296,5 +301,5 @@ def _planned_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFi
         )
     return (
         InputFile("map", Path(planned.entry.map).name, density.file_bytes, density.file_sha256),
-        InputFile("model", Path(planned.entry.model).name, len(model), digest),
+        InputFile("model", Path(planned.entry.model).name, planned.model_bytes, digest),
     )

@@ -69,6 +69,8 @@ class BuildConfig(BaseModel):
     box: int = Field(default=BOX, ge=2, le=256)
     core: int = Field(default=CORE, ge=1, le=256)
     compressor: Literal["lz4", "zstd"] = "lz4"
+    non_finite: Literal["refuse", "zero"] = "refuse"
+    """``zero``: nan and infinite voxels of a map become 0 and are counted in the entry's notes."""
 
     @model_validator(mode="after")
     def _core_fits_box(self) -> Self:

@@ -34,21 +34,20 @@ def print_choices(console: Console, config: BuildConfig, *, preset_given: bool) 
 
 def print_plan(console: Console, plan: Plan) -> None:
     """Print what the headers tell: maps, subgrids, expected bytes and memory."""
-    subgrids = sum(entry.n_subgrids for entry in plan.entries)
+    subgrids = sum(entry.n_subgrids for entry in plan.live)
     peak = max((entry.predicted_memory_bytes for entry in plan.buildable), default=0)
     console.print(
-        f"{len(plan.buildable)} of {len(plan.entries)} maps can be built: {subgrids:,} subgrids, "
+        f"{len(plan.buildable)} of {len(plan.live)} maps can be built: {subgrids:,} subgrids, "
         f"about {plan.predicted_bytes / 1e6:,.0f} MB, at most {peak / 1e9:.2f} GB in one task",
         highlight=False,
     )
-    for entry in plan.entries:
+    for entry in plan.live:
         if entry.failure is not None:
             failed = EntryOutcome(entry.entry_id, entry.failure)
             console.print(outcome_line(failed), style="red", highlight=False, markup=False)
-    if len(plan.buildable) < len(plan.entries):
+    if len(plan.buildable) < len(plan.live):
         console.print(
-            "Mend these now if they belong in this store: once maps are built, a mended catalog "
-            "needs another store.",
+            "The others are built; once these are mended, the same command adds them.",
             style="yellow",
         )
 

@@ -7,47 +7,43 @@ few numbers, and what it made is already written and receipted when it does.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import queue
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.comm.addressing import parse_address
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write
+from c2s_data.cluster_settings import (
+    ANSWER_TIMEOUT_S,
+    CONNECT_TIMEOUT,
+    SETTINGS,
+    WORKERS_TIMEOUT_S,
+)
 from c2s_data.config import BuildConfig
 from c2s_data.errors import C2SError, ClusterError, ConfigError
 from c2s_data.plan import DEFAULT_TASK_MEMORY, Failure, Plan, PlannedEntry, largest_first, make_plan
 from c2s_data.sources.catalog import read_catalog
-from c2s_data.store.commit import Committed, begin_store, commit
+from c2s_data.sources.density_map import MAX_VOXELS
+from c2s_data.store.begin import begin_store, check_place
+from c2s_data.store.commit import Committed, commit
+from c2s_data.store.free_space import require_space
+from c2s_data.store.lease import hold
 from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import valid_receipt, write_failure
 
-_CONNECT_TIMEOUT = "20s"
-_WORKERS_TIMEOUT_S = 300.0
-# Of a cluster on this machine; a running scheduler keeps its own settings.
-_SETTINGS = {
-    # A map that kills its worker takes three workers with it before it is quarantined.
-    "distributed.scheduler.allowed-failures": 2,
-    # With no worker left a build ends with an error instead of waiting for ever.
-    "distributed.scheduler.no-workers-timeout": "300s",
-    # Maps are large and workers need no memory of finished ones; spilling would only hide a leak.
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.target": False,
-    # Threads of numerical libraries would fight over the cores of single-threaded workers.
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-        "NUMBA_NUM_THREADS": 1,
-        "MALLOC_TRIM_THRESHOLD_": 65536,
-    },
-    "distributed.comm.retry.count": 3,
-    # Ctrl-C reaches every process of a terminal; the client stops its workers in good order.
-    "distributed.worker.preload": ["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],
-}
+_LOOK_EVERY_S: Final = 5.0
 
 
 @contextlib.contextmanager
@@ -55,32 +51,40 @@ def connect(
     scheduler: str | None = None,
     workers: int | None = None,
     task_memory_bytes: int = DEFAULT_TASK_MEMORY,
+    *,
+    insecure: bool = False,
 ) -> Iterator[Client]:
     """Give a client of a running cluster, or of one made on this machine for as long as needed.
 
     Parameters
     ----------
     scheduler
-        Address of a running scheduler such as ``tcp://10.0.0.1:8786``; None makes a local
-        cluster that listens on the loopback interface alone.
+        Address of a running scheduler such as ``tls://10.0.0.1:8786``, for which Dask's own
+        configuration (``distributed.comm.tls``) names the certificates; None makes a local cluster
+        that listens on the loopback interface alone.
     workers
         Single-threaded worker processes of the local cluster; by default one a core.
     task_memory_bytes
         What one task may need; a local worker is stopped at twice as much.
+    insecure
+        Accept a cluster that other machines can reach and that uses no TLS: whoever reaches it
+        runs code as its owner.
 
     Raises
     ------
     ConfigError
-        If the scheduler cannot be reached, or ``workers`` is given with one.
+        If the scheduler cannot be reached or is not secure, or ``workers`` is given with one.
+    ClusterError
+        If the scheduler has no worker.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(_SETTINGS))
+        stack.enter_context(dask.config.set(SETTINGS))
         if scheduler is not None:
             if workers is not None:
                 raise ConfigError(
                     "--workers makes a cluster on this machine; a running scheduler has its own"
                 )
-            yield stack.enter_context(_client_of(scheduler))
+            yield stack.enter_context(_client_of(scheduler, insecure=insecure))
             return
         cluster = stack.enter_context(
             LocalCluster(
@@ -90,31 +94,83 @@ def connect(
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 memory_limit=2 * task_memory_bytes,
-                # Workers that are told to stop warn of the task they leave; ours may be left.
-                silence_logs=logging.ERROR,
+                # Workers that are told to stop complain of what they leave; what matters comes back
+                # with the future.
+                silence_logs=logging.CRITICAL,
             )
         )
         yield stack.enter_context(Client(cluster))
 
 
-def _client_of(scheduler: str) -> Client:
+def _client_of(scheduler: str, *, insecure: bool) -> Client:
+    if not insecure:
+        _refuse_exposed([scheduler])
     try:
-        client = Client(scheduler, timeout=_CONNECT_TIMEOUT)
+        client = Client(scheduler, timeout=CONNECT_TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigError(
             f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler` "
             "or leave --scheduler out"
         ) from error
+    except TypeError as error:
+        if not scheduler.startswith("tls://"):
+            raise
+        raise ConfigError(
+            f"{scheduler}: Dask has no certificates for TLS ({error}); name them in Dask's "
+            "configuration, distributed.comm.tls.ca-file and distributed.comm.tls.client.cert "
+            "and .key"
+        ) from error
+    try:
+        _check_cluster(client, insecure=insecure)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _check_cluster(client: Client, *, insecure: bool) -> None:
     try:
         # A scheduler that somebody else started may be set to wait for workers for ever.
-        client.wait_for_workers(1, timeout=_WORKERS_TIMEOUT_S)
+        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
     except TimeoutError as error:
-        client.close()
-        raise ClusterError(
-            f"the scheduler at {scheduler} had no worker for {_WORKERS_TIMEOUT_S:.0f} s; start "
-            "workers, then run again"
-        ) from error
-    return client
+        raise _no_workers(client) from error
+    if not insecure:
+        cluster = client.scheduler_info(n_workers=-1)
+        _refuse_exposed([cluster["address"], *cluster["workers"]])
+
+
+def _refuse_exposed(addresses: Iterable[str]) -> None:
+    """Refuse what other machines can reach unencrypted: Dask runs whatever it is sent."""
+    for address in addresses:
+        if not _is_guarded(address):
+            raise ConfigError(
+                f"{address}: this part of the Dask cluster lies beyond this machine and uses no "
+                "TLS: others could read what it computes and run code as its owner; start it with "
+                "certificates (`dask scheduler --protocol tls`, deploy/README.md) and name it as "
+                "tls://..., bind it to 127.0.0.1, or accept the risk with --insecure"
+            )
+
+
+def _is_guarded(address: str) -> bool:
+    """Say whether an address uses TLS, or can be reached from this machine alone."""
+    scheme, place = parse_address(address)
+    if scheme in ("tls", "wss", "inproc"):
+        return True
+    try:
+        host = urlsplit(f"//{place}").hostname
+        found = socket.getaddrinfo(host, None) if host else []
+    except (OSError, ValueError):
+        return False
+    hosts = [str(item[4][0]).partition("%")[0] for item in found]
+    return bool(hosts) and all(ipaddress.ip_address(host).is_loopback for host in hosts)
+
+
+def _no_workers(client: Client) -> ClusterError:
+    address = client.scheduler.address if client.scheduler else "that was given"
+    return ClusterError(
+        f"the scheduler {address} had no worker for {WORKERS_TIMEOUT_S:.0f} s; start workers, "
+        "then run the same command again: finished maps are kept"
+    )
 
 
 def run_on_client(
@@ -127,7 +183,9 @@ def run_on_client(
     """Build entries on the workers of ``client``, largest first.
 
     Two entries a worker are in flight, so that a scheduler never holds thousands of tasks and a
-    stopped build loses little. An entry whose worker dies again and again is quarantined.
+    stopped build loses little. A worker that dies takes all its entries with it, and Dask cannot
+    tell which one was to blame: those that lost several workers are built again at the end, each
+    alone, and are quarantined if they then still kill their workers.
 
     Raises
     ------
@@ -136,32 +194,24 @@ def run_on_client(
     StoreError
         If a worker cannot write the store.
     """
-    facts = PlanFacts.of(plan)
-    waiting = iter(largest_first(entries))
-    running = as_completed([])
-    names: dict[str, PlannedEntry] = {}
-
-    def submit_next() -> None:
-        planned = next(waiting, None)
-        if planned is None:
-            return
-        key = f"build-{planned.entry_id}-{plan.fingerprint[:12]}"
-        names[key] = planned
-        running.add(client.submit(build_and_write, url, planned, facts, key=key, pure=False))
-
-    def fill_window() -> None:
-        # Anew each time, because a cluster may grow or shrink while it works.
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        for _ in range(max(1, 2 * workers) - len(names)):
-            submit_next()
-
+    tasks = _Tasks(client, url, PlanFacts.of(plan))
+    waiting = deque(largest_first(entries))
+    suspects: list[PlannedEntry] = []
     try:
-        fill_window()
-        for future in running:
-            on_outcome(_outcome_of(future, url, names.pop(future.key)))
-            # A key that is still held would give a resumed run the old result.
-            future.release()
-            fill_window()
+        while waiting or len(tasks):
+            # The window is measured anew each time: a cluster may grow or shrink while it works.
+            for _ in range(max(1, 2 * _count_workers(client)) - len(tasks)):
+                if waiting:
+                    tasks.submit(waiting.popleft())
+            planned, outcome = tasks.next_ended()
+            if outcome is None:
+                suspects.append(planned)
+            else:
+                on_outcome(outcome)
+        for suspect in suspects:
+            tasks.submit(suspect, "-alone")
+            _, outcome = tasks.next_ended()
+            on_outcome(outcome or _quarantine(url, suspect))
     except (CancelledError, OSError) as error:
         raise ClusterError(
             f"the connection to the Dask cluster was lost ({type(error).__name__}); finished maps "
@@ -169,24 +219,80 @@ def run_on_client(
         ) from error
 
 
-def _outcome_of(future: Future[EntryOutcome], url: str, planned: PlannedEntry) -> EntryOutcome:
+class _Tasks:
+    """The entries that workers are building just now."""
+
+    def __init__(self, client: Client, url: str, facts: PlanFacts) -> None:
+        self._client = client
+        self._url = url
+        self._facts = facts
+        self._running: dict[str, tuple[PlannedEntry, Future[EntryOutcome]]] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def submit(self, planned: PlannedEntry, suffix: str = "") -> None:
+        """Give an entry to the cluster: its URL and what the plan says of it, nothing else."""
+        key = f"build-{planned.group}-{planned.fingerprint[:12]}{suffix}"
+        future = self._client.submit(
+            build_and_write, self._url, planned, self._facts, key=key, pure=False
+        )
+        self._running[key] = (planned, future)  # Dask forgets a task that nobody holds.
+        future.add_done_callback(lambda ended: self._ended.put(str(ended.key)))
+
+    def next_ended(self) -> tuple[PlannedEntry, EntryOutcome | None]:
+        """Wait for an entry to end; None stands for one that lost several workers."""
+        seen_worker_at = time.monotonic()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                planned, future = self._running.pop(self._ended.get(timeout=_LOOK_EVERY_S))
+                break
+            if _count_workers(self._client):
+                seen_worker_at = time.monotonic()
+            elif time.monotonic() - seen_worker_at > WORKERS_TIMEOUT_S:
+                raise _no_workers(self._client)
+        outcome = _outcome_of(future, planned)
+        # A key that is still held would give a resumed run the old result.
+        future.release()
+        return planned, outcome
+
+
+def _count_workers(client: Client) -> int:
+    """Ask the scheduler, which may be stopped: a question without an answer ends too."""
+    if client.scheduler is None:
+        raise OSError("the client is closed")
+    try:
+        return len(client.sync(client.scheduler.ncores, callback_timeout=ANSWER_TIMEOUT_S))
+    except TimeoutError as error:
+        raise ClusterError(
+            f"the Dask scheduler has not answered for {ANSWER_TIMEOUT_S:.0f} s; see whether it "
+            "still runs, then run the same command again: finished maps are kept"
+        ) from error
+
+
+def _outcome_of(future: Future[EntryOutcome], planned: PlannedEntry) -> EntryOutcome | None:
     error = future.exception()
     if error is None:
         return future.result()
     if isinstance(error, C2SError | CancelledError):
         raise error  # The store's fault, or the cluster's: the next map would meet it too.
-    if not isinstance(error, KilledWorker):
-        raise ClusterError(
-            f"{planned.entry_id}: the Dask cluster could not run its task: {error}; check that the "
-            "workers have this package and see the store's folder, then run again"
-        ) from error
+    if isinstance(error, KilledWorker):
+        return None
+    raise ClusterError(
+        f"{planned.entry_id}: the Dask cluster could not run its task: {error}; check that the "
+        "workers have this package and see the store's folder, then run again"
+    ) from error
+
+
+def _quarantine(url: str, planned: PlannedEntry) -> EntryOutcome:
     failure = Failure(
         "build",
         "worker-killed",
-        f"{planned.entry.map}: the worker died each time it built this map (out of memory, or a "
-        "crash in native code); try it alone with more memory",
+        f"{planned.entry.map}: the worker died each time it built this map, and nothing else (out "
+        "of memory, or a crash in native code); try it with more memory",
     )
-    write_failure(open_objects(url), planned.entry_id, failure)
+    write_failure(open_objects(url), planned, failure)
     return EntryOutcome(planned.entry_id, failure)
 
 
@@ -198,6 +304,9 @@ def build_store(
     scheduler: str | None = None,
     workers: int | None = None,
     task_memory_bytes: int = DEFAULT_TASK_MEMORY,
+    insecure: bool = False,
+    max_voxels: int = MAX_VOXELS,
+    rebuild: bool = False,
     on_plan: Callable[[Plan, int, str | None], None] = lambda plan, pending, dashboard: None,
     on_outcome: Callable[[EntryOutcome], None] = lambda outcome: None,
 ) -> Committed:
@@ -213,8 +322,12 @@ def build_store(
         Path or URL of the store.
     config
         The options; see `c2s_data.config.make_config`.
-    scheduler, workers, task_memory_bytes
+    scheduler, workers, task_memory_bytes, insecure
         See `connect`.
+    max_voxels
+        Maps of more voxels are refused from their headers.
+    rebuild
+        Build entries anew whose inputs changed; see `c2s_data.growth.extend_plan`.
     on_plan, on_outcome
         Called with the plan, how many entries are left to build and the dashboard's address (None
         when no cluster is needed), and with each entry as it ends.
@@ -222,29 +335,32 @@ def build_store(
     Raises
     ------
     C2SError
-        If the catalog, the options, the store or the cluster is not usable. An entry that cannot
-        be built raises nothing: it is in the result's ``failures``.
+        If the catalog, the options, the store or the cluster is not usable, or another process
+        holds the store's lease. An entry that cannot be built raises nothing: it is in the
+        result's ``failures``.
     """
     objects = open_objects(url)
     if objects.url.startswith("memory:"):
         raise ConfigError(f"{objects.url}: workers cannot see the memory of this process")
-    plan = make_plan(read_catalog(catalog), config, task_memory_bytes=task_memory_bytes)
-    begin_store(objects, plan)
-    pending = pending_entries(objects.url, plan)
-    if not pending:
-        on_plan(plan, 0, None)
-        return commit(objects, plan)
-    with connect(scheduler, workers, task_memory_bytes) as client:
-        on_plan(plan, len(pending), client.dashboard_link)
-        run_on_client(client, objects.url, plan, pending, on_outcome)
-    return commit(objects, plan)
+    entries = read_catalog(catalog)
+    check_place(objects)
+    with hold(objects, "build") as lease:
+        fresh = make_plan(
+            entries, config, task_memory_bytes=task_memory_bytes, max_voxels=max_voxels
+        )
+        plan = begin_store(objects, fresh, rebuild=rebuild)
+        pending = pending_entries(objects.url, plan)
+        if not pending:
+            on_plan(plan, 0, None)
+            return commit(objects, plan, lease.check)
+        require_space(objects, pending)
+        with connect(scheduler, workers, task_memory_bytes, insecure=insecure) as client:
+            on_plan(plan, len(pending), client.dashboard_link)
+            run_on_client(client, objects.url, plan, pending, on_outcome)
+        return commit(objects, plan, lease.check)
 
 
 def pending_entries(url: str, plan: Plan) -> list[PlannedEntry]:
     """Return the buildable entries that have no valid receipt."""
     objects = open_objects(url)
-    return [
-        entry
-        for entry in plan.buildable
-        if valid_receipt(objects, entry.entry_id, plan.fingerprint) is None
-    ]
+    return [entry for entry in plan.buildable if valid_receipt(objects, entry) is None]

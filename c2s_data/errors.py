@@ -8,6 +8,7 @@ C2SError                    everything this project raises on purpose
 |- ClusterError             the Dask cluster was lost, or has no worker that can do the work
 |- StoreError               a store is not what it should be
    |- NotCommittedError     a reader met a store that no commit has finished
+   |- LeaseError            another process plans, builds or commits in the store just now
    |- MissingChunkError     an object or chunk that must exist does not
    |- CorruptChunkError     a chunk whose checksum or codec says it changed
 
@@ -110,6 +111,10 @@ class StoreError(C2SError):
 
 class NotCommittedError(StoreError):
     """A reader met a store that no commit has finished."""
+
+
+class LeaseError(StoreError):
+    """Another process plans, builds or commits in the store just now."""
 
 
 class MissingChunkError(StoreError):

@@ -1,4 +1,4 @@
-"""What a committed store holds, as plain values and as a table."""
+"""What a store holds, as plain values and as a table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from c2s_data.plan import Failure, Plan
 from c2s_data.schema import CLASS_NAMES
+from c2s_data.store.commit import outcomes
+from c2s_data.store.objects import Objects
 from c2s_data.store.reader import Store
+from c2s_data.store.receipt import Receipt
+from c2s_data.store.root_documents import root_attributes
 
 
 def store_summary(store: Store) -> dict[str, Any]:
@@ -41,14 +46,51 @@ def store_summary(store: Store) -> dict[str, Any]:
         "n_occupied": sum(entry.n_occupied for entry in store.entries),
         "maps": maps,
         "failures": store.failures,
+        "pending": [],
+    }
+
+
+def unfinished_summary(objects: Objects, plan: Plan) -> dict[str, Any]:
+    """Return the same of what was built so far where nothing is committed: generation 0."""
+    found = outcomes(objects, plan)
+    maps = []
+    for entry in plan.buildable:
+        receipt = found[entry.entry_id]
+        if isinstance(receipt, Receipt):
+            maps.append(
+                {
+                    "entry_id": entry.entry_id,
+                    "split": entry.entry.split,
+                    "resolution_A": entry.entry.resolution_A,
+                    "shape_zyx": list(entry.shape_zyx),
+                    "origin_xyz_A": list(entry.origin_xyz_A),
+                    "first_subgrid": entry.first_subgrid,
+                    "n_subgrids": entry.n_subgrids,
+                    "n_occupied": len(receipt.occupied),
+                    **receipt.facts,
+                }
+            )
+    failed = {name: why for name, why in found.items() if isinstance(why, Failure)}
+    return {
+        "store": objects.url,
+        "generation": 0,
+        "attributes": root_attributes(plan)["c2s"],
+        "n_rows": plan.n_rows,
+        "n_subgrids": sum(row["n_subgrids"] for row in maps),
+        "n_occupied": sum(row["n_occupied"] for row in maps),
+        "maps": maps,
+        "failures": {name: f"[{why.reason}] {why.message}" for name, why in failed.items()},
+        "pending": [name for name, outcome in found.items() if outcome is None],
     }
 
 
 def print_store(console: Console, summary: dict[str, Any]) -> None:
     """Print a summary as a table for people."""
     attrs = summary["attributes"]
+    number = summary["generation"]
+    state = f"generation {number}" if number else "NOT COMMITTED, no reader will open it"
     console.print(
-        f"{summary['store']}: generation {summary['generation']}, preset {attrs['preset']}, labels "
+        f"{summary['store']}: {state}, preset {attrs['preset']}, labels "
         f"by {attrs['label_rule']} (decode offset {attrs['decode_offset_voxel']} voxel), box "
         f"{attrs['box']} core {attrs['core']}",
         highlight=False,
@@ -67,6 +109,8 @@ def print_store(console: Console, summary: dict[str, Any]) -> None:
             console.print(f"{row['entry_id']}: note: {note}", style="yellow", markup=False)
     for name, why in summary["failures"].items():
         console.print(f"{name}: not in the store: {why}", style="red", markup=False)
+    if summary["pending"]:
+        console.print(f"still to be built: {', '.join(summary['pending'])}", markup=False)
 
 
 def _table(

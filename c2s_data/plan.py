@@ -8,7 +8,6 @@ to the options. Parts then need nothing but the plan.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from c2s_data.config import BuildConfig, fingerprint, make_config
-from c2s_data.errors import ConfigError, MapError, StoreError
+from c2s_data.errors import CatalogError, ConfigError, MapError, MapReason, StoreError
 from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
-from c2s_data.sources.catalog import CatalogEntry
-from c2s_data.sources.density_map import MapHeader, read_map_header
+from c2s_data.sources.catalog import CatalogEntry, check_entry_id
+from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, read_map_header
 from c2s_data.transforms.resample import resampled_shape
 from c2s_data.transforms.windows import n_windows
 
@@ -43,12 +42,15 @@ class Failure:
 class PlannedEntry:
     """One map of the plan.
 
-    ``shape_zyx`` is the grid at 1 A; the map owns subgrid rows ``first_subgrid`` to
-    ``first_subgrid + n_subgrids`` and, with padding, all rows of its ``n_shards`` shards. Rows,
-    shards and sizes are zero where ``failure`` says that the map cannot be built.
-    ``map_ends_sha256`` digests the first and last 4 KiB of the map's file: the statistics of an MRC
-    header or the checksum of a gzip file, so that another map of the same size is noticed without
-    reading either.
+    ``map_index`` is its row of the catalog, for ever. ``shape_zyx`` is the grid at 1 A; the map
+    owns subgrid rows ``first_subgrid`` to ``first_subgrid + n_subgrids`` and, with padding, all
+    rows of its ``n_shards`` shards. Rows, shards and sizes are zero where ``failure`` says that the
+    map cannot be built. ``withdrawn`` says why later generations leave it out; ``revision`` counts
+    how often an entry of this name was begun anew from other inputs. ``fingerprint`` binds the
+    entry's inputs and rows to the options: what was built under it stays valid while the store
+    grows. ``map_ends_sha256`` digests the first and last 4 KiB of the map's file: the statistics of
+    an MRC header or the checksum of a gzip file, so that another map of the same size is noticed
+    without reading either.
     """
 
     map_index: int
@@ -67,31 +69,57 @@ class PlannedEntry:
     predicted_bytes: int = 0
     predicted_memory_bytes: int = 0
     failure: Failure | None = None
+    withdrawn: Failure | None = None
+    revision: int = 1
+    fingerprint: str = ""
 
     @property
     def entry_id(self) -> str:
-        """The name of the map's group in the store."""
+        """The name of the entry, the same for all its revisions."""
         return self.entry.entry_id
+
+    @property
+    def group(self) -> str:
+        """The name of what the store keeps of it: entry_id, or entry_id.r2 for a second revision.
+
+        No entry_id ends in this way, so that no two entries share a name.
+        """
+        return group_name(self.entry_id, self.revision)
+
+
+def group_name(entry_id: str, revision: int) -> str:
+    """Return the name below ``maps`` of one revision of an entry."""
+    return entry_id if revision == 1 else f"{entry_id}.r{revision}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All entries of a build in catalog order, failed ones included."""
+    """All entries of a store by ``map_index``, failed and withdrawn ones included.
+
+    ``lineage`` is the fingerprint of the first plan of a store and stays the same while it grows;
+    ``n_rows`` is the first row that nobody owns.
+    """
 
     config: BuildConfig
     fingerprint: str
     entries: tuple[PlannedEntry, ...]
     n_rows: int
+    lineage: str
+
+    @property
+    def live(self) -> tuple[PlannedEntry, ...]:
+        """The entries that were not withdrawn; no two of one name."""
+        return tuple(entry for entry in self.entries if entry.withdrawn is None)
 
     @property
     def buildable(self) -> tuple[PlannedEntry, ...]:
-        """The entries that own rows."""
-        return tuple(entry for entry in self.entries if entry.failure is None)
+        """The live entries that own rows."""
+        return tuple(entry for entry in self.live if entry.failure is None)
 
     @property
     def predicted_bytes(self) -> int:
         """Size of the whole store as the headers let expect."""
-        return sum(entry.predicted_bytes for entry in self.entries)
+        return sum(entry.predicted_bytes for entry in self.live)
 
     def part(self, number: int, parts: int) -> tuple[PlannedEntry, ...]:
         """Return the entries of part ``number`` (1 to ``parts``), balanced by voxels.
@@ -132,45 +160,67 @@ def make_plan(
     config: BuildConfig,
     *,
     task_memory_bytes: int = DEFAULT_TASK_MEMORY,
+    max_voxels: int = MAX_VOXELS,
 ) -> Plan:
     """Read every map's header and lay out the store.
 
-    An entry whose files are missing, whose header is refused or whose task would need more than
-    ``task_memory_bytes`` is kept with its `Failure` and owns no rows.
+    An entry whose files are missing, whose header is refused, whose map has more than
+    ``max_voxels`` or whose task would need more than ``task_memory_bytes`` is kept with its
+    `Failure` and owns no rows.
     """
     first = 0
     entries = []
     for index, entry in enumerate(catalog):
-        planned = _plan_entry(index, entry, config, task_memory_bytes)
-        if planned.failure is None:
-            shards = -(-planned.n_subgrids // rows_per_shard(config.box))
-            planned = replace(planned, first_subgrid=first, n_shards=shards)
-            first += shards * rows_per_shard(config.box)
+        planned = _plan_entry(index, entry, config, task_memory_bytes, max_voxels)
+        planned = with_rows(planned, first, config)
+        first += planned.n_shards * rows_per_shard(config.box)
         entries.append(planned)
-    inputs = [_identity(entry) for entry in entries]
-    return Plan(config, fingerprint(config, inputs), tuple(entries), first)
+    return plan_of(config, entries, first)
+
+
+def with_rows(planned: PlannedEntry, first_subgrid: int, config: BuildConfig) -> PlannedEntry:
+    """Give an entry whole shards from a row on, unless it failed, and its fingerprint."""
+    if planned.failure is None:
+        n_shards = -(-planned.n_subgrids // rows_per_shard(config.box))
+        planned = replace(planned, first_subgrid=first_subgrid, n_shards=n_shards)
+    rows = (planned.first_subgrid, planned.n_subgrids, planned.revision)
+    return replace(planned, fingerprint=fingerprint(config, [identity(planned), rows]))
+
+
+def plan_of(
+    config: BuildConfig, entries: Sequence[PlannedEntry], n_rows: int, lineage: str | None = None
+) -> Plan:
+    """Return the plan of entries that own their rows; a new store's own lineage by default."""
+    parts = [(entry.fingerprint, entry.withdrawn is not None) for entry in entries]
+    digest = fingerprint(config, parts)
+    return Plan(config, digest, tuple(entries), n_rows, lineage or digest)
 
 
 def _plan_entry(
-    index: int, entry: CatalogEntry, config: BuildConfig, task_memory_bytes: int
+    index: int, entry: CatalogEntry, config: BuildConfig, task_memory_bytes: int, max_voxels: int
 ) -> PlannedEntry:
     bare = PlannedEntry(index, entry)
     try:
-        header = read_map_header(entry.map, origin=entry.origin or config.origin)
+        header = read_map_header(
+            entry.map, origin=entry.origin or config.origin, max_voxels=max_voxels
+        )
     except MapError as error:
         return replace(bare, failure=Failure("plan", error.reason, error.message))
     model = Path(entry.model)
     if not model.is_file():
         message = f"{model}: the atomic model does not exist; correct the path in the catalog"
         return replace(bare, failure=Failure("plan", "not-found", message))
-    shape_zyx = resampled_shape(header.shape_zyx, header.voxel_size_zyx_A)
-    if min(shape_zyx) < 1:
-        message = (
-            f"{entry.map}: at 1 A the map has {shape_zyx} voxels (z, y, x); its voxel size "
-            f"{header.voxel_size_zyx_A} A is too small for {header.shape_zyx} voxels"
-        )
-        return replace(bare, failure=Failure("plan", "bad-cell", message))
-    map_bytes = Path(entry.map).stat().st_size
+    try:
+        shape_zyx = resampled_shape(header.shape_zyx, header.voxel_size_zyx_A)
+    except ValueError as error:
+        failure = Failure("plan", MapReason.BAD_CELL, f"{entry.map}: {error}")
+        return replace(bare, failure=failure)
+    try:
+        map_bytes, map_ends_sha256 = Path(entry.map).stat().st_size, digest_of_ends(entry.map)
+        model_bytes, model_sha256 = model.stat().st_size, digest_of_file(entry.model)
+    except OSError as error:
+        message = f"{error.filename}: cannot be read: {error.strerror}; mend it and plan again"
+        return replace(bare, failure=Failure("plan", "unreadable", message))
     n_subgrids = n_windows(shape_zyx, config.core)
     memory = predicted_memory(header.shape_zyx, shape_zyx, config)
     planned = replace(
@@ -181,9 +231,9 @@ def _plan_entry(
         shape_zyx=shape_zyx,
         n_subgrids=n_subgrids,
         map_bytes=map_bytes,
-        map_ends_sha256=digest_of_ends(entry.map),
-        model_bytes=model.stat().st_size,
-        model_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+        map_ends_sha256=map_ends_sha256,
+        model_bytes=model_bytes,
+        model_sha256=model_sha256,
         predicted_bytes=predicted_store_bytes(header, map_bytes, shape_zyx, n_subgrids, config),
         predicted_memory_bytes=memory,
     )
@@ -205,6 +255,12 @@ def digest_of_ends(path: str) -> str:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _END_BYTES))
         return hashlib.sha256(first + stream.read(_END_BYTES)).hexdigest()
+
+
+def digest_of_file(path: str) -> str:
+    """Return the sha256 (hex) of a file, however large."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def predicted_memory(
@@ -247,12 +303,21 @@ def predicted_store_bytes(
     return int(voxels * item * ratio) + 200 * n_subgrids + 60_000
 
 
-def _identity(planned: PlannedEntry) -> dict[str, Any]:
-    """Return what makes two plans the same build: everything but the folders of the files."""
-    entry = asdict(planned.entry)
-    files = {column: entry.pop(column) for column in ("map", "model", "sequence")}
-    return entry | {
-        **{column: Path(path).name if path else None for column, path in files.items()},
+def identity(planned: PlannedEntry) -> dict[str, Any]:
+    """Return what an entry is built from: its files and what its group in the store says.
+
+    Folders are left out, since inputs may move; so is what only the catalog says (split, contour
+    level, further columns), since that may change in any generation.
+    """
+    entry = planned.entry
+    return {
+        "entry_id": entry.entry_id,
+        "emdb_id": entry.emdb_id,
+        "pdb_id": entry.pdb_id,
+        "resolution_A": entry.resolution_A,
+        "origin": entry.origin,
+        "map": Path(entry.map).name,
+        "model": Path(entry.model).name,
         "map_bytes": planned.map_bytes,
         "map_ends_sha256": planned.map_ends_sha256,
         "model_bytes": planned.model_bytes,
@@ -260,24 +325,22 @@ def _identity(planned: PlannedEntry) -> dict[str, Any]:
         "source_shape_zyx": planned.source_shape_zyx,
         "voxel_size_zyx_A": planned.voxel_size_zyx_A,
         "origin_xyz_A": planned.origin_xyz_A,
-        "first_subgrid": planned.first_subgrid,
-        "n_subgrids": planned.n_subgrids,
     }
 
 
-def plan_to_json(plan: Plan) -> bytes:
-    """Return the plan as the JSON document that the store keeps."""
-    document = {
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return the plan as the document that the store keeps."""
+    return {
         "config": plan.config.model_dump(),
         "fingerprint": plan.fingerprint,
+        "lineage": plan.lineage,
         "n_rows": plan.n_rows,
         "entries": [asdict(entry) for entry in plan.entries],
     }
-    return json.dumps(document, indent=1, allow_nan=False).encode()
 
 
-def plan_from_json(data: bytes) -> Plan:
-    """Read what `plan_to_json` wrote.
+def plan_from_document(document: dict[str, Any]) -> Plan:
+    """Read what `plan_document` returned.
 
     Raises
     ------
@@ -285,12 +348,12 @@ def plan_from_json(data: bytes) -> Plan:
         If the document is not a plan of this version.
     """
     try:
-        document = json.loads(data)
         options = dict(document["config"])
         entries = tuple(_entry_from_json(item) for item in document["entries"])
         config = make_config(options.pop("preset"), **options)
-        return Plan(config, str(document["fingerprint"]), entries, int(document["n_rows"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        digest, lineage = str(document["fingerprint"]), str(document["lineage"])
+        return Plan(config, digest, entries, int(document["n_rows"]), lineage)
+    except (ValueError, KeyError, TypeError, AttributeError, CatalogError) as error:
         raise StoreError(f"the plan of the store cannot be read: {error!r}") from error
 
 
@@ -299,29 +362,7 @@ def _entry_from_json(item: dict[str, Any]) -> PlannedEntry:
         key: tuple(value) if isinstance(value, list) else value for key, value in item.items()
     }
     values["entry"] = CatalogEntry(**item["entry"])
-    values["failure"] = Failure(**item["failure"]) if item["failure"] else None
+    check_entry_id(values["entry"].entry_id)
+    for name in ("failure", "withdrawn"):
+        values[name] = Failure(**item[name]) if item[name] else None
     return PlannedEntry(**values)
-
-
-def plan_differences(old: Plan, new: Plan) -> list[str]:
-    """Say in words how two plans differ: options first, then entries; empty when they agree."""
-    was, now = old.config.model_dump(), new.config.model_dump()
-    found = [f"{key}: {was[key]!r} -> {now[key]!r}" for key in was if was[key] != now[key]]
-    before = {entry.entry_id: _identity(entry) for entry in old.entries}
-    after = {entry.entry_id: _identity(entry) for entry in new.entries}
-    found += [f"{name}: no longer in the catalog" for name in before if name not in after]
-    found += [f"{name}: new in the catalog" for name in after if name not in before]
-    failed = {entry.entry_id: entry.failure for entry in new.entries if entry.failure}
-    was_failed = {entry.entry_id for entry in old.entries if entry.failure}
-    for name in before.keys() & after.keys():
-        if name in failed and name not in was_failed:
-            found.append(f"{name}: could be read then, not now: {failed[name].message}")
-            continue
-        found += [
-            f"{name}.{key}: {value!r} -> {after[name][key]!r}"
-            for key, value in before[name].items()
-            if value != after[name][key]
-        ]
-    if not found and old.fingerprint != new.fingerprint:
-        found.append("the order of the catalog's rows or the schema version")
-    return sorted(found)

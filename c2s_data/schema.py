@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 MASKS: Final = ("atom", "ca", "amino", "secondary")
 """Names of the label arrays, all uint8, on the same grid as ``density``."""
@@ -45,8 +45,9 @@ CORE: Final = 20
 """Default side of a subgrid's central core in voxels; the margin is (BOX - CORE) / 2 = 6."""
 CATALOG_COLUMNS: Final = (
     "entry_id", "emdb_id", "pdb_id", "resolution_A", "split", "contour_level", "map_index",
-    "shape_zyx", "origin_xyz_A", "source_shape_zyx", "source_voxel_size_zyx_A", "first_subgrid",
-    "n_subgrids", "n_occupied", "failure_stage", "failure_reason", "failure_message",
+    "revision", "shape_zyx", "origin_xyz_A", "source_shape_zyx", "source_voxel_size_zyx_A",
+    "first_subgrid", "n_subgrids", "n_occupied",
+    "failure_stage", "failure_reason", "failure_message",
 )  # fmt: skip
 """Columns of a store's catalog that the plan fills, failures included."""
 FACT_COLUMNS: Final = (

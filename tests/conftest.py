@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline, because the first call of a kernel compiles it. "ci" tries the same examples on
-# every run.
+# every run, "nightly" a hundred times as many, other ones each time.
 _QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("dev", deadline=None, suppress_health_check=_QUIET)
 settings.register_profile(
@@ -20,6 +20,9 @@ settings.register_profile(
     database=None,
     max_examples=50,
     print_blob=True,
+)
+settings.register_profile(
+    "nightly", deadline=None, suppress_health_check=_QUIET, max_examples=5000, print_blob=True
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
@@ -33,6 +36,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real maps and models (../shared/data) are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fuzz_factor() -> int:
+    """How many times the usual number of mutants a fuzz test tries: 10 in the nightly profile."""
+    return 10 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
 
 
 @pytest.fixture(scope="session")

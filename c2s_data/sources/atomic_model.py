@@ -13,7 +13,7 @@ from c2s_data.sources.named_atoms import ATOM_CLASS_OF_NAME, NamedAtoms, named_a
 from c2s_data.sources.polymer_residues import PolymerResidues, polymer_residues
 from c2s_data.sources.residue_table import ResidueTable, residue_identity, residue_table
 from c2s_data.sources.secondary_records import recorded_structure
-from c2s_data.sources.structure_file import read_structure
+from c2s_data.sources.structure_file import check_alignment, read_structure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def read_atomic_model(path: Path | str, *, zero_occupancy: ZeroOccupancy = "keep
     """
     structure = read_structure(path)
     guessed = unlabeled_residues(structure[0])
-    _set_up_entities(structure)
+    _set_up_entities(structure, path)
     found = polymer_residues(
         structure[0],
         guessed,
@@ -104,8 +104,9 @@ def read_atomic_model(path: Path | str, *, zero_occupancy: ZeroOccupancy = "keep
     )
 
 
-def _set_up_entities(structure: gemmi.Structure) -> None:
+def _set_up_entities(structure: gemmi.Structure, path: Path | str) -> None:
     structure.setup_entities()
+    check_alignment(structure, path)
     structure.assign_label_seq_id()
     if structure.input_format == gemmi.CoorFormat.Pdb:
         # gemmi invents names such as Axp; a PDB file knows its chains by one name only.

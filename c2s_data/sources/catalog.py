@@ -25,6 +25,7 @@ OPTIONAL: Final = (
     "origin",
 )
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_REVISION: Final = re.compile(r"\.r[0-9]+$", re.ASCII | re.IGNORECASE)
 _EMDB_ID: Final = re.compile(r"EMD-[0-9]{4,6}", re.ASCII)
 _PDB_ID: Final = re.compile(r"[0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8}", re.ASCII)
 _RESERVED: Final = frozenset(name.casefold() for name in CATALOG_COLUMNS + FACT_COLUMNS)
@@ -60,13 +61,19 @@ def check_entry_id(entry_id: str) -> str:
     CatalogError
         If it could leave its folder or is no plain name (letters, digits, ``_ . -``; at most 64).
     """
-    # zarr.json would take the place of the document of the group that holds all maps.
-    reserved = entry_id.casefold() == "zarr.json"
-    if not _ENTRY_ID.fullmatch(entry_id) or ".." in entry_id or reserved:
+    # zarr.json would take the place of the document of the group that holds all maps; a file system
+    # that takes a trailing point away would make one folder of two names.
+    taken = entry_id.casefold() == "zarr.json" or entry_id.endswith(".")
+    if not _ENTRY_ID.fullmatch(entry_id) or ".." in entry_id or taken:
         raise CatalogError(
-            f"entry_id {entry_id[:80]!r} is not usable: it names a folder of the store, so it must "
-            "be 1 to 64 letters, digits, '_', '.' or '-', begin with a letter or digit and not "
-            "contain '..' (zarr.json is taken)"
+            f"entry_id {entry_id[:80]!a} is not usable: it names a folder of the store, so it "
+            "must be 1 to 64 letters, digits, '_', '.' or '-', begin with a letter or digit, not "
+            "contain '..' and not end in '.' (zarr.json is taken)"
+        )
+    if _REVISION.search(entry_id):
+        raise CatalogError(
+            f"entry_id {entry_id!r} is not usable: names that end in '.r' and a number are those "
+            "of entries that were built again; write it as 'name_r2'"
         )
     return entry_id
 

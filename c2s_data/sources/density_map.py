@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -29,13 +30,18 @@ from c2s_data.sources.density_map_header import (
 from c2s_data.sources.density_map_writer import write_mrc
 
 __all__ = [
+    "MAX_VOXELS",
     "DensityMap",
     "MapHeader",
+    "NonFinite",
     "OriginRule",
     "read_density_map",
     "read_map_header",
     "write_density_map",
 ]
+
+NonFinite = Literal["refuse", "zero"]
+MAX_DENSITY = 1e37  # differences of larger values overflow float32 when a map is resampled
 
 _MIN_BLOCK_BYTES = 4 * 2**20
 _BLOCKS_IN_MAP = 64  # beyond 256 MiB a block is this share of the map
@@ -57,6 +63,8 @@ class DensityMap:
         Type of the values in the file, in native byte order.
     leniencies
         Names of header faults that were overlooked; see `MapHeader`.
+    n_zeroed
+        Voxels that were not finite in the file (or beyond 1e37) and are 0 here.
     file_bytes, file_sha256
         Length and digest of the file as stored, where the map was read from one; the digest only
         where it was asked for.
@@ -72,6 +80,7 @@ class DensityMap:
     origin_xyz_A: Triple
     source_dtype: np.dtype[np.generic] = field(default_factory=lambda: np.dtype(np.float32))
     leniencies: tuple[str, ...] = ()
+    n_zeroed: int = 0
     file_bytes: int | None = None
     file_sha256: str | None = None
 
@@ -82,6 +91,13 @@ class DensityMap:
                 f"density of type {values.dtype} and shape {values.shape} must be a C-contiguous "
                 "float32 (z, y, x) array; use np.ascontiguousarray(values, np.float32)"
             )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of a report should know of the file."""
+        notes = [f"header faults of the map overlooked: {', '.join(self.leniencies)}"]
+        zeroed = f"{self.n_zeroed:,} of {self.values_zyx.size:,} voxels were not finite, set to 0"
+        return tuple(notes * bool(self.leniencies) + [zeroed] * bool(self.n_zeroed))
 
 
 def read_map_header(
@@ -115,6 +131,7 @@ def read_density_map(
     *,
     origin: OriginRule = "auto",
     max_voxels: int = MAX_VOXELS,
+    non_finite: NonFinite = "refuse",
     sha256: bool = False,
 ) -> DensityMap:
     """Read a map into float32 (z, y, x), whatever its mode, byte order and axis order.
@@ -126,6 +143,9 @@ def read_density_map(
         are signed unless IMOD's stamp says unsigned.
     origin, max_voxels
         As for `parse_header`.
+    non_finite
+        "refuse": a voxel that is nan, infinite or beyond 1e37 is an error. "zero": it becomes 0
+        and is counted.
     sha256
         Also digest the stored bytes while they are read.
 
@@ -138,18 +158,23 @@ def read_density_map(
     ------
     MapError
         As `read_map_header`, and NOT_FINITE, CONSTANT or NOT_POSITIVE for the values.
+    ValueError
+        If `origin` or `non_finite` is no known rule.
     """
+    if non_finite not in get_args(NonFinite):
+        raise ValueError(f"rule for non-finite voxels {non_finite!r}: use refuse or zero")
     with open_map(path, origin, max_voxels) as file:
         file.confirm_length()
         digest = hashlib.sha256() if sha256 else None
         with file.stream(digest) as stream:
-            values = _read_values(stream, file.header, file.name)
+            values, n_zeroed = _read_values(stream, file.header, file.name, non_finite)
     return DensityMap(
         values_zyx=values,
         voxel_size_zyx_A=file.header.voxel_size_zyx_A,
         origin_xyz_A=file.header.origin_xyz_A,
         source_dtype=file.header.source_dtype,
         leniencies=file.header.leniencies,
+        n_zeroed=n_zeroed,
         file_bytes=file.stored_bytes,
         file_sha256=digest.hexdigest() if digest else None,
     )
@@ -191,7 +216,9 @@ def write_density_map(
     )
 
 
-def _read_values(stream: Readable, header: MapHeader, name: str) -> NDArray[np.float32]:
+def _read_values(
+    stream: Readable, header: MapHeader, name: str, non_finite: NonFinite
+) -> tuple[NDArray[np.float32], int]:
     """Read, check and place the data block by block, straight into the array where it can."""
     skip(stream, header.data_offset, name)
     values = np.empty(header.shape_zyx, np.float32)
@@ -200,7 +227,7 @@ def _read_values(stream: Readable, header: MapHeader, name: str) -> NDArray[np.f
     blocks = list(_blocks(header.stored_shape))
     largest = max((in_file_order[block].size for block in blocks), default=0)
     scratch = np.empty(0 if direct else largest, header.stored_dtype)
-    low, high = math.inf, -math.inf
+    low, high, n_zeroed = math.inf, -math.inf, 0
     for block in blocks:
         target = in_file_order[block]
         stored = target if direct else scratch[: target.size].reshape(target.shape)
@@ -208,15 +235,19 @@ def _read_values(stream: Readable, header: MapHeader, name: str) -> NDArray[np.f
         with np.errstate(invalid="ignore"):  # a signalling nan is found below, without a warning
             density = stored.astype(np.float32, copy=False)
             block_low, block_high = float(density.min()), float(density.max())
-        if not (math.isfinite(block_low) and math.isfinite(block_high)):
-            message = f"{name}: the map holds nan or infinite values; repair it"
-            raise MapError(MapReason.NOT_FINITE, message)
+        if not (block_low >= -MAX_DENSITY and block_high <= MAX_DENSITY):  # false for nan too
+            if non_finite == "refuse":
+                _refuse_non_finite(name)
+            bad = ~(np.abs(density) <= MAX_DENSITY)
+            density[bad] = 0.0
+            n_zeroed += int(bad.sum())
+            block_low, block_high = float(density.min()), float(density.max())
         low, high = min(low, block_low), max(high, block_high)
         if not direct:
             target[...] = density
     expect_end(stream, name)
     _check_range(low, high, name)
-    return values
+    return values, n_zeroed
 
 
 def _blocks(stored_shape: Index3) -> Iterator[tuple[slice, slice]]:
@@ -228,6 +259,12 @@ def _blocks(stored_shape: Index3) -> Iterator[tuple[slice, slice]]:
     for section in range(0, sections, n_sections):
         for row in range(0, rows, n_rows):
             yield slice(section, section + n_sections), slice(row, row + n_rows)
+
+
+def _refuse_non_finite(name: str) -> NoReturn:
+    message = f"{name}: the map holds nan, infinite values or such beyond {MAX_DENSITY:g}; "
+    remedy = "repair it, or set them to 0 with the option non_finite zero"
+    raise MapError(MapReason.NOT_FINITE, message + remedy)
 
 
 def _check_range(low: float, high: float, name: str) -> None:

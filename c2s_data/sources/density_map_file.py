@@ -100,6 +100,8 @@ class MapFile:
 
 def _open_stored(path: str | os.PathLike[str]) -> io.FileIO:
     """Open the stored bytes, seekable and unbuffered: the one place that knows local files."""
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for ever
+        raise OSError(f"{os.fspath(path)} is no regular file")
     return Path(path).open("rb", buffering=0)
 
 

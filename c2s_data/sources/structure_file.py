@@ -1,7 +1,8 @@
 """Read a PDB or mmCIF file into gemmi, refusing what gemmi would take for something else.
 
 gemmi reads a coordinate field such as ``********`` as 0.0 and an unrelated text file as an empty
-structure; both are refused here.
+structure; both are refused here. So is what would cost memory out of proportion to the file: names
+of any length, repeated for every residue, and sequences to align that fill a matrix.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from c2s_data.errors import ModelError, ModelReason
 
-MAX_BYTES: Final = 2**32
+MAX_BYTES: Final = 2**30  # the largest deposited structures have a third of that
+MAX_POSITION_A: Final = 1e6  # where a map's origin ends as well
+MAX_NAME: Final = 64
+MAX_ALIGNMENT: Final = 2**28
+"""Residues of a chain times those of its sequence: gemmi's alignment takes so many bytes."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CIF_START: Final = re.compile(rb"(?:\s|#[^\n]*\n)*data_", re.IGNORECASE)
@@ -55,12 +63,18 @@ def read_structure(path: Path | str, *, max_bytes: int = MAX_BYTES) -> gemmi.Str
     if structure is None or len(structure) == 0:
         raise _unreadable(path, "neither a PDB nor an mmCIF file with atoms")
     structure.merge_chain_parts()
-    _check_finite(structure, path)
+    _check_positions(structure, path)
+    try:
+        _check_names(structure, path)
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"a name in it is not text ({error.object!r:.40})") from error
     return structure
 
 
 def _read_text(path: Path, max_bytes: int) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise OSError("no regular file")
         with path.open("rb") as file:
             is_gzip = file.read(2) == _GZIP_MAGIC
             file.seek(0)
@@ -109,15 +123,74 @@ def _check_coordinates(text: bytes, start: int, path: Path | str) -> None:
         )
 
 
-def _check_finite(structure: gemmi.Structure, path: Path | str) -> None:
-    xyz_A = gemmi.FlatStructure(structure).pos
-    n_bad = int((~np.isfinite(xyz_A).all(axis=1)).sum())
+def _check_positions(structure: gemmi.Structure, path: Path | str) -> None:
+    xyz_A = _positions(structure)
+    n_bad = int((~(np.abs(xyz_A) <= MAX_POSITION_A).all(axis=1)).sum())  # nan too
     if n_bad:
         raise ModelError(
             ModelReason.BAD_COORDINATES,
             f"{path}: {n_bad} of {len(xyz_A)} atoms have a coordinate that is not "
-            "a finite number; correct or remove them",
+            f"a number within {MAX_POSITION_A:,.0f} A; correct or remove them",
         )
+
+
+def _positions(structure: gemmi.Structure) -> NDArray[np.float64]:
+    try:
+        return np.asarray(gemmi.FlatStructure(structure).pos)
+    except RuntimeError:  # it has no room for names of eight letters, which mmCIF allows
+        atoms = [atom for m in structure for chain in m for residue in chain for atom in residue]
+        return np.array([atom.pos.tolist() for atom in atoms]).reshape(-1, 3)
+
+
+def _check_names(structure: gemmi.Structure, path: Path | str) -> None:
+    """Refuse names that are no text (Python finds out on access) or longer than any real one."""
+    names = {entry.parent_comp_id for entry in structure.mod_residues}
+    for entity in structure.entities:
+        names |= {entity.name, *entity.subchains, *entity.full_sequence}
+    for address in _record_addresses(structure):
+        names |= {address.chain_name, address.res_id.name, address.res_id.seqid.icode}
+    for model in structure:
+        for chain in model:
+            names.add(chain.name)
+            for residue in chain:
+                names |= {residue.name, residue.subchain, residue.entity_id, residue.seqid.icode}
+                names |= {text for atom in residue for text in (atom.name, atom.altloc)}
+    longest = max(names, key=len, default="")
+    if len(longest) > MAX_NAME:
+        raise _unreadable(path, f"the name {longest[:20]!r}... has {len(longest)} letters")
+
+
+def _record_addresses(structure: gemmi.Structure) -> Iterator[Any]:
+    strands = [strand for sheet in structure.sheets for strand in sheet.strands]
+    for record in (*structure.helices, *strands):
+        yield record.start
+        yield record.end
+    yield from structure.mod_residues
+
+
+def check_alignment(structure: gemmi.Structure, path: Path | str) -> None:
+    """Refuse what gemmi would align to a sequence in a matrix out of proportion.
+
+    Raises
+    ------
+    ModelError
+        ``unreadable``: residues without a sequence number times their sequence are too many.
+    """
+    length = {
+        subchain: len(entity.full_sequence)
+        for entity in structure.entities
+        for subchain in entity.subchains
+    }
+    for model in structure:
+        residues = [residue for chain in model for residue in chain]
+        unnumbered = {residue.subchain for residue in residues if residue.label_seq is None}
+        for subchain, n in Counter(residue.subchain for residue in residues).items():
+            if subchain in unnumbered and n * length.get(subchain, 0) > MAX_ALIGNMENT:
+                raise _unreadable(
+                    path,
+                    f"chain {subchain} has {n:,} residues, its sequence {length[subchain]:,}, and "
+                    "no label_seq_id says which are which",
+                )
 
 
 def _unreadable(path: Path | str, fact: str) -> ModelError:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from c2s_data.errors import StoreError
-from c2s_data.plan import Failure, PlannedEntry
+from c2s_data.plan import Failure, PlannedEntry, group_name
 from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS
 from c2s_data.store.receipt import Receipt
 
@@ -23,6 +23,7 @@ _FIELDS: Final[dict[str, pa.DataType]] = {
     "split": pa.string(),
     "contour_level": pa.float64(),
     "map_index": pa.int32(),
+    "revision": pa.int32(),
     "shape_zyx": pa.list_(pa.int32(), 3),
     "origin_xyz_A": pa.list_(pa.float64(), 3),
     "source_shape_zyx": pa.list_(pa.int32(), 3),
@@ -64,9 +65,13 @@ voxels of class 1, 2, ...
 
 @dataclass(frozen=True)
 class StoredEntry:
-    """One finished map of a committed generation, as readers use it."""
+    """One finished map of a committed generation, as readers use it.
+
+    ``group`` names its group below ``maps``: the entry_id, with ``.r2`` and so on if rebuilt.
+    """
 
     entry_id: str
+    group: str
     map_index: int
     split: str | None
     resolution_A: float | None
@@ -89,6 +94,7 @@ def catalog_row(planned: PlannedEntry, outcome: Receipt | Failure) -> dict[str, 
         "split": entry.split,
         "contour_level": entry.contour_level,
         "map_index": planned.map_index,
+        "revision": planned.revision,
         "shape_zyx": planned.shape_zyx,
         "origin_xyz_A": planned.origin_xyz_A,
         "source_shape_zyx": planned.source_shape_zyx,
@@ -140,10 +146,16 @@ def decode_catalog(data: bytes, where: str) -> list[dict[str, Any]]:
     return rows
 
 
+def group_of_row(row: Mapping[str, Any]) -> str:
+    """Return the name of an entry's group; see `c2s_data.plan.PlannedEntry.group`."""
+    return group_name(row["entry_id"], row["revision"])
+
+
 def stored_entry(row: Mapping[str, Any]) -> StoredEntry:
     """Return what readers use of the row of a finished entry."""
     return StoredEntry(
         entry_id=row["entry_id"],
+        group=group_of_row(row),
         map_index=row["map_index"],
         split=row["split"],
         resolution_A=row["resolution_A"],

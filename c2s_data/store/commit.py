@@ -1,58 +1,35 @@
-"""Begin a store with its plan, and commit it once every part has left a receipt."""
+"""Commit: once every part has left a receipt, make what they wrote the newest generation."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from c2s_data import __version__
-from c2s_data.errors import ConfigError, MissingChunkError, StoreError
-from c2s_data.plan import (
-    Failure,
-    Plan,
-    PlannedEntry,
-    plan_differences,
-    plan_from_json,
-    plan_to_json,
-)
-from c2s_data.schema import (
-    INDEX_CHUNK_ROWS,
-    PADDING_MAP,
-    ROOT_CONSOLIDATED_MAPS,
-    SCHEMA_VERSION,
-)
+from c2s_data.errors import MissingChunkError, StoreError
+from c2s_data.plan import Failure, Plan, PlannedEntry
+from c2s_data.schema import SCHEMA_VERSION
 from c2s_data.store.catalog_table import catalog_row, encode_catalog
-from c2s_data.store.documents import encode_document, group_document, plain_spec
-from c2s_data.store.layout import (
-    INDEX_COLUMNS,
-    LATEST,
-    PLAN,
-    Layout,
-    failure_key,
-    generation_key,
-    receipt_key,
+from c2s_data.store.generation import (
+    latest_pointer,
+    plan_copy,
+    read_generation,
+    swap_latest,
 )
-from c2s_data.store.map_group import map_documents
+from c2s_data.store.index_columns import index_objects
+from c2s_data.store.layout import generation_key
+from c2s_data.store.manifest import encode_manifest, manifest_of, stored_digest
 from c2s_data.store.objects import Objects
 from c2s_data.store.receipt import (
     Receipt,
     WrittenObject,
     put_checked,
     read_failure,
+    receipt_of,
     valid_receipt,
-    write_failure,
 )
-from c2s_data.store.shard import encode_chunk
-from c2s_data.transforms.windows import window_corners
+from c2s_data.store.root_documents import root_documents
+from c2s_data.store.sealed import seal
 
 Outcome = Receipt | Failure
 
@@ -69,162 +46,30 @@ class Committed:
     failures: dict[str, Failure]
 
 
-def begin_store(objects: Objects, plan: Plan) -> Plan:
-    """Write the plan and the array metadata, or find that an earlier run did.
-
-    Raises
-    ------
-    ConfigError
-        If the store was planned with other options or inputs; the message lists what differs.
-    StoreError
-        If another program's Zarr group lies there.
-    """
-    earlier = _earlier_plan(objects)
-    if earlier is not None and earlier.fingerprint != plan.fingerprint:
-        if _has_work(objects):
-            raise ConfigError(_differing(objects.url, earlier, plan))
-        for entry in earlier.entries:
-            objects.delete(failure_key(entry.entry_id))
-        earlier = None  # Nothing was built from the earlier plan, so nothing hangs on it.
-    elif earlier is None:
-        _refuse_foreign(objects)
-    if earlier is None:
-        _write_metadata(objects, plan)
-        for entry in plan.entries:
-            if entry.failure is not None:
-                write_failure(objects, entry.entry_id, entry.failure)
-    if earlier != plan:  # Equal fingerprints may still name other folders: inputs were moved.
-        objects.put(PLAN, plan_to_json(plan))
-    return plan
-
-
-def _has_work(objects: Objects) -> bool:
-    receipts = objects.names(receipt_key("x").rpartition("/")[0])
-    return next(receipts, None) is not None or latest_generation(objects) > 0
-
-
-def _differing(url: str, earlier: Plan, plan: Plan) -> str:
-    lines = plan_differences(earlier, plan)
-    shown = "\n".join(f"  {line}" for line in lines[:20])
-    more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
-    return (
-        f"{url} was planned with other options or inputs, so this run cannot resume it:\n"
-        f"{shown}{more}\nUse the options and inputs of the first run, or another store"
-    )
-
-
-def _refuse_foreign(objects: Objects) -> None:
-    """Refuse a place that holds what no plan of ours began."""
-    try:
-        attributes = json.loads(objects.get("zarr.json"))["attributes"]
-    except MissingChunkError:
-        if next(objects.names(""), None) is not None:
-            raise StoreError(
-                f"{objects.url} is not empty and no store; choose another path"
-            ) from None
-        return
-    except (ValueError, KeyError, TypeError):
-        attributes = {}
-    if "c2s" not in attributes:
-        raise StoreError(
-            f"{objects.url} already holds a Zarr group of another program; choose another path"
-        )
-
-
-def load_plan(objects: Objects) -> Plan:
-    """Return the plan of a store.
-
-    Raises
-    ------
-    StoreError
-        If there is none.
-    """
-    plan = _earlier_plan(objects)
-    if plan is None:
-        raise StoreError(
-            f"{objects.url} has no plan; run `c2s-data plan` or `c2s-data build` first"
-        )
-    return plan
-
-
-def _earlier_plan(objects: Objects) -> Plan | None:
-    try:
-        return plan_from_json(objects.get(PLAN))
-    except MissingChunkError:
-        return None
-
-
-def root_attributes(plan: Plan) -> dict[str, Any]:
-    """Return what the root group says of the whole store."""
-    config = plan.config
-    return {
-        "c2s": {
-            "schema_version": SCHEMA_VERSION,
-            "code_version": __version__,
-            "preset": config.preset,
-            "config": config.model_dump(),
-            "fingerprint": plan.fingerprint,
-            "box": config.box,
-            "core": config.core,
-            "voxel_size_A": 1.0,
-            "label_rule": config.label_rule,
-            "label_error_A": config.label_error_A,
-            "decode_offset_voxel": config.decode_offset_voxel,
-        }
-    }
-
-
-def _write_metadata(objects: Objects, plan: Plan) -> None:
-    attributes = root_attributes(plan)
-    subgrids = Layout.of(plan.config).subgrids_group(plan.n_rows, attributes)
-    documents = {
-        "zarr.json": group_document(attributes),
-        "maps/zarr.json": group_document({}),
-        "subgrids/zarr.json": subgrids,
-    }
-    for name, child in subgrids["consolidated_metadata"]["metadata"].items():
-        documents[f"subgrids/{name}/zarr.json"] = child
-    for key, document in documents.items():
-        objects.put(key, encode_document(document))
-
-
-def _consolidate_root(objects: Objects, plan: Plan, done: Mapping[str, Receipt]) -> None:
-    """Let small stores open with everything known; see ROOT_CONSOLIDATED_MAPS."""
-    if len(done) > ROOT_CONSOLIDATED_MAPS:
-        return
-    layout = Layout.of(plan.config)
-    subgrids = layout.subgrids_group(plan.n_rows, root_attributes(plan))
-    children = {"maps": group_document({}), "subgrids": subgrids}
-    for name, child in subgrids["consolidated_metadata"]["metadata"].items():
-        children[f"subgrids/{name}"] = child
-    for entry in plan.buildable:
-        if entry.entry_id in done:
-            children |= map_documents(entry, layout)
-    # Inside a consolidated document groups carry no consolidation of their own.
-    bare = {
-        path: {key: value for key, value in child.items() if key != "consolidated_metadata"}
-        for path, child in children.items()
-    }
-    objects.put("zarr.json", encode_document(group_document(root_attributes(plan), bare)))
-
-
 def outcomes(objects: Objects, plan: Plan) -> dict[str, Outcome | None]:
-    """Return for every entry its valid receipt, why it failed, or None where work is left."""
-    return {entry.entry_id: _outcome(objects, plan, entry) for entry in plan.entries}
+    """Return for every live entry its valid receipt, why it failed, or None where work is left."""
+    return {entry.entry_id: _outcome(objects, entry) for entry in plan.live}
 
 
-def _outcome(objects: Objects, plan: Plan, entry: PlannedEntry) -> Outcome | None:
+def _outcome(objects: Objects, entry: PlannedEntry) -> Outcome | None:
     if entry.failure is not None:
         return entry.failure
-    receipt = valid_receipt(objects, entry.entry_id, plan.fingerprint)
-    return receipt or read_failure(objects, entry.entry_id)
+    return valid_receipt(objects, entry) or read_failure(objects, entry)
 
 
-def commit(objects: Objects, plan: Plan) -> Committed:
+def commit(objects: Objects, plan: Plan, guard: Callable[[], None] = lambda: None) -> Committed:
     """Make what the parts have written the store's newest generation.
 
-    Index columns, catalog and manifest come first, then ``COMMITTED``, and last the swap of
-    ``LATEST.json``. A second commit of the same parts changes nothing.
+    Index columns, Zarr documents, catalog and manifest come first, then ``COMMITTED``, and last
+    the swap of ``LATEST.json``. A second commit of the same parts changes nothing.
+
+    Parameters
+    ----------
+    objects, plan
+        The store and the plan in force.
+    guard
+        Called before each step that cannot be taken back; raises if this process has lost the
+        right to commit (`c2s_data.store.lease.Lease.check`).
 
     Raises
     ------
@@ -232,41 +77,33 @@ def commit(objects: Objects, plan: Plan) -> Committed:
         If an entry is neither finished nor failed, or if not one entry is finished.
     """
     found = outcomes(objects, plan)
-    pending = [name for name, outcome in found.items() if outcome is None]
-    if pending:
-        shown = ", ".join(pending[:10]) + (" ..." if len(pending) > 10 else "")
-        raise StoreError(
-            f"{objects.url}: {len(pending)} of {len(found)} entries are not built yet ({shown}); "
-            "run their parts, or `c2s-data build` again, then commit"
-        )
+    _refuse_pending(objects.url, found)
     done = {name: o for name, o in found.items() if isinstance(o, Receipt)}
     failures = {name: o for name, o in found.items() if isinstance(o, Failure)}
     if not done:
         raise StoreError(
             f"{objects.url}: no entry could be built; nothing to commit\n{failure_lines(failures)}"
         )
-    catalog = encode_catalog(
-        [catalog_row(entry, done.get(entry.entry_id) or failures[entry.entry_id])
-         for entry in plan.entries]
-    )  # fmt: skip
-    latest = latest_generation(objects)
-    if latest and objects.get(generation_key(latest, "catalog.parquet")) == catalog:
-        return _committed(plan, done, failures, latest, is_new=False)
-    _consolidate_root(objects, plan, done)
-    index = _write_index(objects, plan, done)
-    written = [*index, *_metadata_objects(objects)]
-    for receipt in done.values():
-        written += receipt.objects
-    generation = latest + 1
-    kept = [
-        put_checked(objects, generation_key(generation, "catalog.parquet"), catalog),
-        put_checked(
-            objects, generation_key(generation, "manifest.parquet"), _manifest(written, done)
-        ),
-    ]
-    objects.flush(item.key for item in (*index, *kept))
-    _swap(objects, plan, generation, kept, len(done), len(failures))
-    return _committed(plan, done, failures, generation, is_new=True)
+    guard()
+    written = _put_shared(objects, plan, done)
+    catalog = encode_catalog([catalog_row(entry, _of(entry, found)) for entry in plan.entries])
+    left_out = failures | {e.group: e.withdrawn for e in plan.entries if e.withdrawn is not None}
+    manifest = manifest_of(
+        [*written, *(item for receipt in done.values() for item in receipt.objects)],
+        done.values(),
+        left_out,
+    )
+    parts = {"catalog.parquet": catalog, "manifest.parquet": encode_manifest(manifest)}
+    digest = stored_digest(manifest.objects)
+    generation, is_new = _put_generation(objects, plan, parts, digest, guard)
+    return Committed(
+        generation=generation,
+        is_new=is_new,
+        n_subgrids=sum(e.n_subgrids for e in plan.buildable if e.entry_id in done),
+        nbytes=sum(item.nbytes for receipt in done.values() for item in receipt.objects),
+        n_objects=sum(len(receipt.objects) for receipt in done.values()),
+        failures=failures,
+    )
 
 
 def failure_lines(failures: Mapping[str, Failure]) -> str:
@@ -277,114 +114,96 @@ def failure_lines(failures: Mapping[str, Failure]) -> str:
     )
 
 
-def latest_generation(objects: Objects) -> int:
-    """Return the number of the committed generation, 0 where there is none."""
-    try:
-        return int(json.loads(objects.get(LATEST))["generation"])
-    except MissingChunkError:
-        return 0
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{objects.url}: {LATEST} is damaged: {error!r}") from error
+def shared_objects(objects: Objects, plan: Plan, done: Iterable[str]) -> dict[str, bytes]:
+    """Return key and bytes of every object that belongs to no single entry.
 
-
-def _swap(
-    objects: Objects,
-    plan: Plan,
-    generation: int,
-    kept: list[WrittenObject],
-    n_done: int,
-    n_failed: int,
-) -> None:
-    document = {
-        "generation": generation,
-        "schema_version": SCHEMA_VERSION,
-        "code_version": __version__,
-        "fingerprint": plan.fingerprint,
-        "n_rows": plan.n_rows,
-        "n_entries": n_done,
-        "n_failed": n_failed,
-        "sha256": {item.key.rsplit("/", 1)[-1]: item.sha256 for item in kept},
+    Index columns and the Zarr documents above the maps: they follow from the plan, the receipts
+    and which entries (by entry_id) are ``done``.
+    """
+    names = set(done)
+    receipts = {
+        entry.group: receipt
+        for entry in plan.entries
+        if entry.failure is None and (receipt := receipt_of(objects, entry)) is not None
     }
-    data = json.dumps(document, indent=1).encode()
-    objects.put(generation_key(generation, "COMMITTED"), data)
-    pointer = {"generation": generation, "committed_sha256": hashlib.sha256(data).hexdigest()}
-    objects.put(LATEST, json.dumps(pointer, indent=1).encode())
+    finished = [entry for entry in plan.buildable if entry.entry_id in names]
+    return dict(index_objects(plan, receipts)) | root_documents(plan, finished)
 
 
-def _write_index(objects: Objects, plan: Plan, done: dict[str, Receipt]) -> list[WrittenObject]:
-    columns = index_columns(plan, done)
-    written = []
-    for name, values in columns.items():
-        for chunk in range(-(-plan.n_rows // INDEX_CHUNK_ROWS)):
-            block = values[chunk * INDEX_CHUNK_ROWS : (chunk + 1) * INDEX_CHUNK_ROWS]
-            full = np.full((INDEX_CHUNK_ROWS, *values.shape[1:]), INDEX_COLUMNS[name][0], "int32")
-            full[: len(block)] = block
-            key = f"subgrids/{name}/c/{chunk}" + "/0" * (values.ndim - 1)
-            data = encode_chunk(full, plain_spec(full.shape, full.dtype))
-            written.append(put_checked(objects, key, data))
+def _refuse_pending(url: str, found: Mapping[str, Outcome | None]) -> None:
+    pending = [name for name, outcome in found.items() if outcome is None]
+    if pending:
+        shown = ", ".join(pending[:10]) + (" ..." if len(pending) > 10 else "")
+        raise StoreError(
+            f"{url}: {len(pending)} of {len(found)} entries are not built yet ({shown}); "
+            "run their parts, or `c2s-data build` again, then commit"
+        )
+
+
+def _of(entry: PlannedEntry, found: Mapping[str, Outcome | None]) -> Outcome:
+    outcome = entry.withdrawn or found[entry.entry_id]
+    assert outcome is not None, "pending entries were refused"
+    return outcome
+
+
+def _put_shared(objects: Objects, plan: Plan, done: Mapping[str, Receipt]) -> list[WrittenObject]:
+    """Write what no single entry owns, flushed; what is there already stays as it is."""
+    written = [
+        put_checked(objects, key, data, keep=True)
+        for key, data in shared_objects(objects, plan, done).items()
+    ]
+    objects.flush(item.key for item in written)
     return written
 
 
-def index_columns(plan: Plan, done: Mapping[str, Receipt]) -> dict[str, NDArray[np.int32]]:
-    """Return the index columns of all rows; rows of failed entries stay padding."""
-    columns = {
-        name: np.full((plan.n_rows, *shape), fill, np.int32)
-        for name, (fill, shape, _, _) in INDEX_COLUMNS.items()
-    }
-    assert INDEX_COLUMNS["map"][0] == PADDING_MAP
-    for entry in plan.buildable:
-        if entry.entry_id not in done:
-            continue
-        rows = slice(entry.first_subgrid, entry.first_subgrid + entry.n_subgrids)
-        occupied = np.array(done[entry.entry_id].occupied, np.int64).reshape(-1, 2)
-        corners = window_corners(entry.shape_zyx, plan.config.box, plan.config.core)
-        rest = np.setdiff1d(np.arange(entry.n_subgrids), occupied[:, 0], assume_unique=True)
-        columns["map"][rows] = entry.map_index
-        columns["corner_zyx"][rows] = corners[np.concatenate([occupied[:, 0], rest])]
-        columns["n_ca"][rows][: len(occupied)] = occupied[:, 1]
-    return columns
-
-
-def _metadata_objects(objects: Objects) -> list[WrittenObject]:
-    names = ["zarr.json", "maps/zarr.json", "subgrids/zarr.json"]
-    names += [f"subgrids/{name}/zarr.json" for name in ("density", *INDEX_COLUMNS)]
-    names += [f"subgrids/{name}/zarr.json" for name in ("atom", "ca", "amino", "secondary")]
-    found = []
-    for name in names:
-        data = objects.get(name)
-        found.append(WrittenObject(name, len(data), hashlib.sha256(data).hexdigest()))
-    return found
-
-
-def _manifest(written: list[WrittenObject], done: dict[str, Receipt]) -> bytes:
-    rows = [("object", item.key, item.nbytes, item.sha256) for item in written]
-    rows += [
-        (f"input {item.role}", f"{name}: {item.name}", item.nbytes, item.sha256)
-        for name, receipt in done.items()
-        for item in receipt.inputs
-    ]
-    rows.sort()
-    names = ("kind", "name", "nbytes", "sha256")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _committed(
+def _put_generation(
+    objects: Objects,
     plan: Plan,
-    done: dict[str, Receipt],
-    failures: dict[str, Failure],
-    generation: int,
-    *,
-    is_new: bool,
-) -> Committed:
-    every = [item for receipt in done.values() for item in receipt.objects]
-    return Committed(
-        generation=generation,
-        is_new=is_new,
-        n_subgrids=sum(e.n_subgrids for e in plan.buildable if e.entry_id in done),
-        nbytes=sum(item.nbytes for item in every),
-        n_objects=len(every),
-        failures=failures,
+    parts: Mapping[str, bytes],
+    stored_sha256: str,
+    guard: Callable[[], None],
+) -> tuple[int, bool]:
+    pointer = latest_pointer(objects)
+    if pointer is not None:
+        latest = read_generation(objects, *pointer)
+        if all(_holds(objects, latest.number, name, data) for name, data in parts.items()):
+            return latest.number, False
+    number = (pointer[0] if pointer else 0) + 1
+    # A commit that was killed before the swap may have left this number to another content.
+    while objects.size(generation_key(number, "COMMITTED")) is not None:
+        if all(_holds(objects, number, name, data) for name, data in parts.items()):
+            break
+        number += 1
+    kept = [put_checked(objects, generation_key(number, k), data) for k, data in parts.items()]
+    objects.flush(item.key for item in kept)
+    document = seal(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "code_version": __version__,
+            "config": plan.config.model_dump(),
+            "fingerprint": plan.fingerprint,
+            "lineage": plan.lineage,
+            "n_rows": plan.n_rows,
+            "sha256": {item.key.rsplit("/", 1)[-1]: item.sha256 for item in kept},
+            "stored_sha256": stored_sha256,
+            "previous": pointer,
+        }
     )
+    guard()
+    objects.put(generation_key(number, "plan.json"), plan_copy(plan, number))
+    key = generation_key(number, "COMMITTED")
+    if not objects.create(key, document) and not objects.holds(key, document):
+        raise StoreError(
+            f"{objects.url}: another commit made generation {number} at the same time; run the "
+            "command again"
+        )
+    guard()
+    swap_latest(objects, number, document)
+    return number, True
+
+
+def _holds(objects: Objects, number: int, name: str, data: bytes) -> bool:
+    try:
+        return objects.holds(generation_key(number, name), data)
+    except MissingChunkError:
+        return False

@@ -31,8 +31,15 @@ from c2s_data.store.documents import (
 from c2s_data.store.shard import ShardSpec
 
 PLAN: Final = "_c2s/plan.json"
+LINEAGE: Final = "_c2s/lineage.json"
 LATEST: Final = "_c2s/LATEST.json"
+LEASES: Final = "_c2s/leases"
 Triple = tuple[int, int, int]
+
+
+def lease_key(epoch: int) -> str:
+    """Return the name of the lease of one epoch; the highest epoch is in force."""
+    return f"{LEASES}/{epoch:06d}.json"
 
 
 def generation_key(generation: int, name: str) -> str:
@@ -40,24 +47,24 @@ def generation_key(generation: int, name: str) -> str:
     return f"_c2s/generations/{generation:06d}/{name}"
 
 
-def receipt_key(entry_id: str) -> str:
-    """Return the name of the receipt that says an entry is finished."""
-    return f"_c2s/receipts/{entry_id}.json"
+def receipt_key(group: str) -> str:
+    """Return the name of the receipt that says an entry is finished; see `PlannedEntry.group`."""
+    return f"_c2s/receipts/{group}.json"
 
 
-def failure_key(entry_id: str) -> str:
+def failure_key(group: str) -> str:
     """Return the name of the record that says why an entry could not be built."""
-    return f"_c2s/failures/{entry_id}.json"
+    return f"_c2s/failures/{group}.json"
 
 
-def residues_key(entry_id: str) -> str:
+def residues_key(group: str) -> str:
     """Return the name of an entry's residue table."""
-    return f"_c2s/residues/{entry_id}.parquet"
+    return f"_c2s/residues/{group}.parquet"
 
 
-def statistics_key(entry_id: str) -> str:
+def statistics_key(group: str) -> str:
     """Return the name of an entry's histograms and raw slices."""
-    return f"_c2s/statistics/{entry_id}.npz"
+    return f"_c2s/statistics/{group}.npz"
 
 
 def shard_key(array: str, shard: int) -> str:
@@ -100,8 +107,8 @@ class Layout:
 
     def map_spec(self, array: str, shape_zyx: Triple) -> ShardSpec:
         """Return how ``maps/<entry>/s*/<array>`` is encoded: one shard up to 512^3 voxels."""
-        sides = [min(MAP_SHARD_MAX, -(-n // MAP_CHUNK) * MAP_CHUNK) for n in shape_zyx]
-        return ShardSpec(tuple(sides), (MAP_CHUNK,) * 3, self.dtype(array), self.compressor)
+        shard = map_shard_shape(shape_zyx)
+        return ShardSpec(shard, (MAP_CHUNK,) * 3, self.dtype(array), self.compressor)
 
     def subgrids_group(self, n_rows: int, attributes: dict[str, Any]) -> Document:
         """Return the consolidated document of the group ``subgrids``."""
@@ -214,6 +221,12 @@ def n_levels(shape_zyx: Triple) -> int:
 def level_shape(shape_zyx: Triple, level: int) -> Triple:
     """Return the shape of a coarser level; a last odd plane is left out."""
     z, y, x = (n // 2**level for n in shape_zyx)
+    return (z, y, x)
+
+
+def map_shard_shape(shape_zyx: tuple[int, ...]) -> Triple:
+    """Return the shape of the shards of a map array: one, in whole chunks, up to 512^3 voxels."""
+    z, y, x = (min(MAP_SHARD_MAX, -(-n // MAP_CHUNK) * MAP_CHUNK) for n in shape_zyx)
     return (z, y, x)
 
 

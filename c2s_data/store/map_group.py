@@ -30,7 +30,7 @@ def map_documents(planned: PlannedEntry, layout: Layout) -> dict[str, Document]:
 
     They follow from the plan alone, so a commit can consolidate them without reading one.
     """
-    group = f"maps/{planned.entry_id}"
+    group = f"maps/{planned.group}"
     attributes = {
         "entry_id": planned.entry_id,
         "emdb_id": planned.entry.emdb_id,
@@ -39,7 +39,7 @@ def map_documents(planned: PlannedEntry, layout: Layout) -> dict[str, Document]:
         "origin_xyz_A": list(planned.origin_xyz_A),
     }
     levels = n_levels(planned.shape_zyx)
-    scales = multiscale_attributes(planned.entry_id, levels, planned.origin_xyz_A)
+    scales = multiscale_attributes(planned.group, levels, planned.origin_xyz_A)
     documents = {group: group_document(attributes | scales)}
     for level in range(levels):
         arrays = ("density", *MASKS) if level == 0 else ("density",)
@@ -65,7 +65,7 @@ def write_map_group(
     for level in range(n_levels(planned.shape_zyx)):
         if level:
             density_zyx = coarsen(density_zyx)
-        group = f"maps/{planned.entry_id}/s{level}"
+        group = f"maps/{planned.group}/s{level}"
         for axis, data in _coordinates(planned, level):
             yield put_checked(objects, f"{group}/{axis}/c/0", data)
         shape_zyx = level_shape(planned.shape_zyx, level)
@@ -78,7 +78,7 @@ def write_map_group(
         spec = layout.map_spec(name, planned.shape_zyx)
         for shard in np.ndindex(*n_map_shards(planned.shape_zyx)):
             blob = encoder.encode_sparse(*_labels_in(labels[name], shard, spec), spec)
-            key = f"maps/{planned.entry_id}/s0/{name}/{spec.shard_key(*shard)}"
+            key = f"maps/{planned.group}/s0/{name}/{spec.shard_key(*shard)}"
             yield put_checked(objects, key, blob)
 
 

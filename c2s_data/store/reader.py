@@ -6,10 +6,9 @@ many maps the store has. Nothing is ever listed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,15 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import MissingChunkError, NotCommittedError, StoreError
-from c2s_data.schema import INDEX_CHUNK_ROWS, SCHEMA_VERSION
-from c2s_data.store.catalog_table import StoredEntry, decode_catalog, stored_entry
+from c2s_data.schema import INDEX_CHUNK_ROWS
+from c2s_data.store.catalog_table import StoredEntry, group_of_row, stored_entry
 from c2s_data.store.documents import plain_spec
+from c2s_data.store.generation import (
+    Generation,
+    latest_pointer,
+    read_catalog_rows,
+    read_generation,
+)
+from c2s_data.store.index_columns import index_key
 from c2s_data.store.layout import (
     INDEX_COLUMNS,
-    LATEST,
     PLAN,
-    generation_key,
     level_shape,
+    map_shard_shape,
     n_map_shards,
 )
 from c2s_data.store.objects import Objects, open_objects
@@ -44,6 +49,9 @@ class Store:
         Path or URL of the store.
     generation
         Number of the generation that was opened.
+    fingerprint
+        sha256 (hex) that identifies the generation: its catalog, and through its manifest every
+        object it needs.
     n_rows
         Rows of the subgrid arrays that belong to it, padding included.
     attrs
@@ -54,6 +62,7 @@ class Store:
 
     url: str
     generation: int
+    fingerprint: str
     n_rows: int
     attrs: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...] = field(repr=False)
@@ -66,11 +75,22 @@ class Store:
 
     @cached_property
     def failures(self) -> dict[str, str]:
-        """Why entries are missing from the store: reason and message by entry_id."""
+        """Why entries could not be built: reason and message by entry_id."""
+        return self._left_out(withdrawn=False)
+
+    @cached_property
+    def withdrawn(self) -> dict[str, str]:
+        """Why entries of earlier generations were left out: reason and message by group."""
+        return self._left_out(withdrawn=True)
+
+    def _left_out(self, *, withdrawn: bool) -> dict[str, str]:
         return {
-            row["entry_id"]: f"[{row['failure_reason']}] {row['failure_message']}"
+            group_of_row(row) if withdrawn else row["entry_id"]: (
+                f"[{row['failure_reason']}] {row['failure_message']}"
+            )
             for row in self.rows
             if row["failure_reason"] is not None
+            and (row["failure_stage"] == "withdrawn") == withdrawn
         }
 
     def entry(self, entry_id: str) -> StoredEntry:
@@ -87,6 +107,8 @@ class Store:
         if entry_id in self.failures:
             why = self.failures[entry_id]
             raise StoreError(f"{self.url}: {entry_id} could not be built: {why}")
+        if entry_id in self.withdrawn:
+            raise StoreError(f"{self.url}: {entry_id} was left out: {self.withdrawn[entry_id]}")
         known = ", ".join(entry.entry_id for entry in self.entries[:5])
         raise StoreError(f"{self.url}: no entry {entry_id!r}; the catalog begins with {known}")
 
@@ -99,14 +121,14 @@ class Store:
         objects = open_objects(self.url)
         shape = (INDEX_CHUNK_ROWS, *INDEX_COLUMNS[name][1])
         spec = plain_spec(shape, np.dtype("int32"))
-        values = np.empty((self.n_rows, *shape[1:]), np.int32)
-        chunk = np.empty(shape, np.int32)
+        blocks = [np.empty((0, *shape[1:]), np.int32)]
+        # Chunk by chunk: a forged number of rows must not decide what is allocated.
         for first in range(0, self.n_rows, INDEX_CHUNK_ROWS):
-            key = f"subgrids/{name}/c/{first // INDEX_CHUNK_ROWS}" + "/0" * (len(shape) - 1)
+            key = index_key(name, first // INDEX_CHUNK_ROWS)
+            chunk = np.empty(shape, np.int32)
             decode_chunk(objects.get(key), spec, chunk, f"{self.url}/{key}")
-            block = values[first : first + INDEX_CHUNK_ROWS]
-            block[...] = chunk[: len(block)]
-        return values
+            blocks.append(chunk[: self.n_rows - first])
+        return np.concatenate(blocks)
 
     def subgrid_spec(self, array: str) -> ShardSpec:
         """Return how the shards of ``subgrids/<array>`` are encoded.
@@ -130,7 +152,8 @@ class Store:
         MissingChunkError, CorruptChunkError
             If the shard or a chunk is not there or has changed; the object is named.
         """
-        read_rows(f"{self.url}/subgrids/{array}", self.subgrid_spec(array), shard, start, stop, out)
+        location, spec = f"{self.url}/subgrids/{array}", self.subgrid_spec(array)
+        read_rows(location, spec, shard, start, stop, out, root=self.url)
 
     def read_map(self, entry_id: str, array: str, level: int = 0) -> NDArray[Any]:
         """Return a whole map as (z, y, x): ``density`` or a mask, at 1, 2 or 4 A (level 0, 1, 2).
@@ -140,14 +163,20 @@ class Store:
         StoreError
             If the entry, the array or the level does not exist, or an object is damaged.
         """
-        shape = self.entry(entry_id).shape_zyx
-        group = f"maps/{entry_id}/s{level}/{array}"
+        entry = self.entry(entry_id)
+        shape = entry.shape_zyx
+        group = f"maps/{entry.group}/s{level}/{array}"
         objects = open_objects(self.url)
         document = _document(objects, f"{group}/zarr.json")
         spec = ShardSpec.from_metadata(document)
-        if tuple(document["shape"]) != level_shape(shape, level):
-            raise StoreError(f"{self.url}: {group} has shape {document['shape']}, not the map's")
-        values = np.empty(level_shape(shape, level), spec.dtype)
+        here = level_shape(shape, level)
+        # Shards of another shape would leave a part of the map without values.
+        if tuple(document["shape"]) != here or spec.shard_shape != map_shard_shape(here):
+            raise StoreError(
+                f"{self.url}: {group} has shape {document['shape']} in shards of "
+                f"{spec.shard_shape}, not those of the map; `c2s-data verify` names the fault"
+            )
+        values = np.empty(here, spec.dtype)
         for shard in np.ndindex(*n_map_shards(values.shape)):
             key = f"{group}/{spec.shard_key(*shard)}"
             block = tuple(
@@ -157,76 +186,85 @@ class Store:
         return values
 
 
-def open_store(url: str | os.PathLike[str]) -> Store:
-    """Open the newest committed generation of a store.
+def open_store(url: str | os.PathLike[str], generation: int | None = None) -> Store:
+    """Open one committed generation of a store.
+
+    Parameters
+    ----------
+    url
+        Path or URL of the store.
+    generation
+        Number of the generation; None for the newest. Generations never change, so work that must
+        be repeatable names one.
 
     Raises
     ------
     NotCommittedError
-        If no build of this store was committed.
+        If no build of this store was committed, or not this generation.
     StoreError
         If the store is damaged or of another version.
     """
     objects = open_objects(url)
     try:
-        return _open(objects)
+        return _open(objects, generation)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            f"{objects.url}: a document of the store is damaged ({error!r}); restore it from a copy"
+            f"{objects.url}: a document of the store is damaged ({error!r}); `c2s-data verify` "
+            "names every fault and `c2s-data repair` mends them"
         ) from error
 
 
-def _open(objects: Objects) -> Store:
-    try:
-        pointer = _document(objects, LATEST)
-    except MissingChunkError as error:
+def _open(objects: Objects, number: int | None) -> Store:
+    committed = _generation(objects, number)
+    rows = read_catalog_rows(objects, committed)
+    subgrids = _document(objects, "subgrids/zarr.json")
+    attrs = subgrids["attributes"]["c2s"]
+    if attrs["lineage"] != committed.lineage:
+        raise StoreError(f"{objects.url}: subgrids/zarr.json belongs to another build")
+    return Store(
+        url=objects.url,
+        generation=committed.number,
+        fingerprint=committed.committed_sha256,
+        n_rows=committed.n_rows,
+        attrs=attrs,
+        rows=tuple(rows),
+        _arrays=subgrids["consolidated_metadata"]["metadata"],
+    )
+
+
+def _generation(objects: Objects, number: int | None) -> Generation:
+    if number is not None:
+        try:
+            return read_generation(objects, number, None)
+        except MissingChunkError as error:
+            raise NotCommittedError(
+                f"{objects.url} has no generation {number}; `c2s-data status` names those it has"
+            ) from error
+    pointer = latest_pointer(objects)
+    if pointer is None:
         state = "was planned but" if objects.size(PLAN) is not None else "holds no plan and"
         raise NotCommittedError(
             f"{objects.url} is not a committed store: it {state} is not committed; finish it with "
             "`c2s-data build` or `c2s-data commit` (`c2s-data status` says what is missing), or "
             "correct the path"
-        ) from error
-    generation = int(pointer["generation"])
-    committed_key = generation_key(generation, "COMMITTED")
-    committed = _document(
-        objects, committed_key, lambda data: _sha256(data) == pointer["committed_sha256"]
-    )
-    if committed["schema_version"] != SCHEMA_VERSION:
-        raise StoreError(
-            f"{objects.url}: the store has schema version {committed['schema_version']}, this "
-            f"program reads {SCHEMA_VERSION}; use the version it was written with, "
-            f"{committed['code_version']}"
         )
-    catalog_key = generation_key(generation, "catalog.parquet")
-    catalog = objects.get(catalog_key)
-    if _sha256(catalog) != committed["sha256"]["catalog.parquet"]:
-        raise StoreError(f"{objects.url}: {catalog_key} is not the one that was committed")
-    subgrids = _document(objects, "subgrids/zarr.json")
-    attrs = subgrids["attributes"]["c2s"]
-    if attrs["fingerprint"] != committed["fingerprint"]:
-        raise StoreError(f"{objects.url}: subgrids/zarr.json belongs to another build")
-    return Store(
-        url=objects.url,
-        generation=generation,
-        n_rows=int(committed["n_rows"]),
-        attrs=attrs,
-        rows=tuple(decode_catalog(catalog, objects.url)),
-        _arrays=subgrids["consolidated_metadata"]["metadata"],
-    )
+    return read_generation(objects, *pointer)
 
 
-def _document(
-    objects: Objects, key: str, check: Callable[[bytes], bool] = lambda _: True
-) -> dict[str, Any]:
-    data = objects.get(key)
-    if not check(data):
-        raise StoreError(f"{objects.url}: {key} is not the one that was committed")
+def _document(objects: Objects, key: str) -> dict[str, Any]:
+    data = objects.get(key, check=_is_json)
     try:
         document: dict[str, Any] = json.loads(data)
     except ValueError as error:
-        raise StoreError(f"{objects.url}: {key} is damaged: {error}") from error
+        raise StoreError(
+            f"{objects.url}: {key} is damaged: {error}; `c2s-data repair` writes it anew"
+        ) from error
     return document
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True

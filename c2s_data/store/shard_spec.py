@@ -1,4 +1,4 @@
-"""Shape and codecs of a sharded Zarr v3 array, and how its ``zarr.json`` says so."""
+"""Shape and codecs of a sharded Zarr v3 array, as this package writes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from c2s_data.errors import StoreError
+from c2s_data.store.array_metadata import read_encoding
 
 Compressor = Literal["lz4", "zstd"]
 
@@ -109,49 +109,12 @@ class ShardSpec:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> ShardSpec:
-        """Read the spec out of an array's parsed ``zarr.json``.
+        """Read the spec out of an array's parsed ``zarr.json``, before any chunk is read.
 
         Raises
         ------
         StoreError
-            The array is not a Zarr v3 array with exactly the codecs of this module.
+            The array is not a Zarr v3 array with exactly the codecs, one of the types and sizes
+            within the bounds of this package.
         """
-        try:
-            (sharding,) = metadata["codecs"]
-            inner = sharding["configuration"]
-            names = [codec["name"] for codec in inner["codecs"]]
-            index_names = [codec["name"] for codec in inner["index_codecs"]]
-            little = _is_little(inner["codecs"][0], metadata["data_type"])
-            expected = (
-                metadata["zarr_format"] == 3
-                and metadata["chunk_grid"]["name"] == "regular"
-                and metadata["chunk_key_encoding"]["name"] == "default"
-                and _separator(metadata["chunk_key_encoding"]) == "/"
-                and sharding["name"] == "sharding_indexed"
-                and names == ["bytes", "blosc", "crc32c"]
-                and index_names == ["bytes", "crc32c"]
-                and _is_little(inner["index_codecs"][0], "uint64")
-                and inner.get("index_location", "end") == "end"
-                and not metadata.get("storage_transformers")
-            )
-            if not (expected and little):
-                raise StoreError(f"codecs {names} in {sharding['name']} are not those of a store")
-            return cls(
-                tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]),
-                tuple(inner["chunk_shape"]),
-                np.dtype(metadata["data_type"]),
-                inner["codecs"][1]["configuration"]["cname"],
-            )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise StoreError(
-                f"an array that no c2s_data wrote ({error!r}); read it with zarr, or import it"
-            ) from error
-
-
-def _is_little(codec: Mapping[str, Any], data_type: str) -> bool:
-    endian = codec.get("configuration", {}).get("endian")
-    return endian == "little" or (endian is None and np.dtype(data_type).itemsize == 1)
-
-
-def _separator(encoding: Mapping[str, Any]) -> str:
-    return str(encoding.get("configuration", {}).get("separator", "/"))
+        return cls(**read_encoding(metadata))

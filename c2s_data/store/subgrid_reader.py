@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
+from c2s_data.errors import CorruptChunkError, StoreError
+from c2s_data.store.address import local_folder
+from c2s_data.store.objects import open_objects
 from c2s_data.store.scatter import scatter_rows
 from c2s_data.store.shard import (
     REMEDY,
@@ -27,6 +26,7 @@ from c2s_data.store.shard import (
     decode_chunk,
     shard_index,
 )
+from c2s_data.store.stored_shard import StoredShard, shard_opener, thread_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,33 +34,27 @@ if TYPE_CHECKING:
 INDEXES_KEPT: Final = 4096
 """Shard indexes a reader remembers: about 0.5 KB each."""
 _BLOSC_OVERHEAD: Final = 16 + 4
-_BUFFERS: Final = threading.local()
-
-
-class _Object(Protocol):
-    """One stored object that is open for reading."""
-
-    @property
-    def identity(self) -> object:
-        """What differs when the object was replaced."""
-
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return the last bytes."""
-
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Return bytes start to stop; they stay valid until the thread's next call."""
 
 
 class _StoredChunk(NamedTuple):
-    """Bytes of one chunk, valid until the thread's next read."""
+    """Bytes of one chunk, valid until the thread's next read, and where they are from."""
 
     data: NDArray[np.uint8]
-    spec: ShardSpec
+    stored: StoredShard
+    start: int
     where: str
     number: int
 
-    def decode(self, out: NDArray[Any]) -> None:
-        decode_chunk(self.data, self.spec, out, self.where, self.number)
+    def decode(self, spec: ShardSpec, out: NDArray[Any]) -> None:
+        """Decode; bytes that came over a network and fail are fetched again before they count."""
+        data, where = self.data, f"{self.where}, byte {self.start}"
+        for left in reversed(range(self.stored.fetches)):
+            try:
+                return decode_chunk(data, spec, out, where, self.number)
+            except CorruptChunkError:
+                if not left:
+                    raise
+            data = self.stored.span(self.start, self.start + self.data.size)
 
 
 class SubgridReader:
@@ -72,16 +66,25 @@ class SubgridReader:
         Folder of the array: a path or an fsspec URL.
     spec
         Its shape and codecs; a shard is split into chunks along rows only.
+    root
+        The store that the array is in: below it a symbolic link is refused. By default the
+        array's own folder, which may then be a link itself.
 
     Raises
     ------
     ValueError
-        The chunks also split another axis.
+        The chunks also split another axis, or the array is not in `root`.
     StoreError
-        The kind of address cannot be opened.
+        The kind of address cannot be opened, or not in this process.
     """
 
-    def __init__(self, location: str | os.PathLike[str], spec: ShardSpec) -> None:
+    def __init__(
+        self,
+        location: str | os.PathLike[str],
+        spec: ShardSpec,
+        *,
+        root: str | os.PathLike[str] | None = None,
+    ) -> None:
         if spec.chunk_shape[1:] != spec.shard_shape[1:]:
             raise ValueError(f"chunks {spec.chunk_shape} split more than rows; use decode_shard")
         self.location = os.fspath(location).rstrip("/")
@@ -89,7 +92,11 @@ class SubgridReader:
         self._pid = os.getpid()
         self._indexes: OrderedDict[int, tuple[object, ShardIndex]] = OrderedDict()
         self._lock = threading.Lock()
-        self._open = _opener(self.location)
+        place = self.location if root is None else os.fspath(root).rstrip("/")
+        if not f"{self.location}/".startswith(f"{place}/"):
+            raise ValueError(f"{self.location} is not in {place}")
+        folder = self.location[len(place) + 1 :]
+        self._open = shard_opener(open_objects(place), folder)
 
     def read_rows(self, shard: int, start: int, stop: int, out: NDArray[Any]) -> None:
         """Decode rows ``start`` to ``stop`` of a shard, counted inside it.
@@ -119,7 +126,7 @@ class SubgridReader:
         for number, stored in self._stored_chunks(shard, start, stop):
             low, high = max(start, number * rows), min(stop, (number + 1) * rows)
             if high - low == rows:
-                stored.decode(out[low - start : high - start])
+                stored.decode(self.spec, out[low - start : high - start])
             else:
                 chunk = self._decoded(stored)
                 out[low - start : high - start] = chunk[low - number * rows : high - number * rows]
@@ -185,27 +192,36 @@ class SubgridReader:
                     raise CorruptChunkError(f"{where}: cut off before chunk {run[-1]}; {REMEDY}")
                 for number, low, high in bounds:
                     data = blob[low - base : high - base]
-                    yield number, _StoredChunk(data, self.spec, where, number)
+                    yield number, _StoredChunk(data, stored, low, where, number)
 
     def _decoded(self, stored: _StoredChunk) -> NDArray[Any]:
-        chunk = _thread_buffer("chunk", self.spec.chunk_nbytes)
+        chunk = thread_buffer("chunk", self.spec.chunk_nbytes)
         values = chunk.view(self.spec.dtype).reshape(self.spec.chunk_shape)
-        stored.decode(values)
+        stored.decode(self.spec, values)
         return values
 
-    def _index(self, shard: int, stored: _Object, where: str) -> ShardIndex:
+    def _index(self, shard: int, stored: StoredShard, where: str) -> ShardIndex:
         with self._lock:
             kept = self._indexes.get(shard)
             if kept is not None and kept[0] == stored.identity:
                 self._indexes.move_to_end(shard)
                 return kept[1]
-        tail = np.array(stored.tail(self.spec.index_nbytes))
-        index = shard_index(tail, self.spec, where)
+        index = self._read_index(stored, where)
         with self._lock:
             self._indexes[shard] = (stored.identity, index)
             while len(self._indexes) > INDEXES_KEPT:
                 self._indexes.popitem(last=False)
         return index
+
+    def _read_index(self, stored: StoredShard, where: str) -> ShardIndex:
+        for left in reversed(range(stored.fetches)):
+            tail = np.array(stored.tail(self.spec.index_nbytes))
+            try:
+                return shard_index(tail, self.spec, where)
+            except CorruptChunkError:
+                if not left:
+                    raise
+        raise AssertionError("a shard is fetched at least once")
 
     def _check(self, start: int, stop: int) -> None:
         if os.getpid() != self._pid:
@@ -223,9 +239,11 @@ def read_rows(
     start: int,
     stop: int,
     out: NDArray[Any],
+    *,
+    root: str | os.PathLike[str] | None = None,
 ) -> None:
     """Read one run of rows; a `SubgridReader` that is kept saves reading the index each time."""
-    SubgridReader(location, spec).read_rows(shard, start, stop, out)
+    SubgridReader(location, spec, root=root).read_rows(shard, start, stop, out)
 
 
 def _adjacent_runs(index: ShardIndex, chunks: range, where: str) -> Iterator[range]:
@@ -239,87 +257,6 @@ def _adjacent_runs(index: ShardIndex, chunks: range, where: str) -> Iterator[ran
     yield range(first, chunks.stop)
 
 
-def _thread_buffer(name: str, nbytes: int) -> NDArray[np.uint8]:
-    """Return memory that this thread used before: warm in its cache, and never fresh pages."""
-    buffer: NDArray[np.uint8] | None = getattr(_BUFFERS, name, None)
-    if buffer is None or buffer.size < nbytes:
-        buffer = np.empty(nbytes + nbytes // 4, np.uint8)
-        setattr(_BUFFERS, name, buffer)
-    return buffer[:nbytes]
-
-
-class _LocalFile:
-    """A file read by position."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        status = os.fstat(descriptor)
-        self._nbytes = status.st_size
-        self.identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
-        return self.span(max(0, self._nbytes - nbytes), self._nbytes)
-
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
-        wanted = max(0, min(stop, self._nbytes) - start)
-        view, done = _thread_buffer("stored", wanted), 0
-        while done < wanted:
-            n = os.preadv(self._descriptor, [view[done:].data], start + done)
-            if n == 0:
-                break
-            done += n
-        return view[:done]
-
-
-class _RemoteObject:
-    """An object behind fsspec, read by ranges. Committed shards never change."""
-
-    identity = None
-
-    def __init__(self, fs: Any, path: str) -> None:  # noqa: ANN401 - fsspec has no types
-        self._fs, self._path = fs, path
-
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
-        return np.frombuffer(self._fs.cat_file(self._path, start=-nbytes), np.uint8)
-
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return np.frombuffer(self._fs.cat_file(self._path, start=start, end=stop), np.uint8)
-
-
 def is_local(location: str) -> bool:
     """Say whether a path or URL is of this machine's files."""
-    return "://" not in location or urlsplit(location).scheme == "file"
-
-
-def _opener(location: str) -> Any:  # noqa: ANN401 - a context manager factory
-    if is_local(location):
-        return _local_opener(urlsplit(location).path if "://" in location else location)
-    try:
-        fs, root = fsspec.core.url_to_fs(location)
-    except (ImportError, ValueError) as error:
-        raise StoreError(f"{location}: this kind of address cannot be opened: {error}") from error
-
-    @contextmanager
-    def open_remote(key: str) -> Iterator[_Object]:
-        try:
-            yield _RemoteObject(fs, f"{root}/{key}")
-        except FileNotFoundError as error:
-            raise MissingChunkError(f"{location}/{key}: shard is missing; {REMEDY}") from error
-
-    return open_remote
-
-
-def _local_opener(folder: str) -> Any:  # noqa: ANN401 - a context manager factory
-    @contextmanager
-    def open_local(key: str) -> Iterator[_Object]:
-        path = f"{folder}/{key}"
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingChunkError(f"{path}: shard is missing; {REMEDY}") from error
-        try:
-            yield _LocalFile(descriptor)
-        finally:
-            os.close(descriptor)
-
-    return open_local
+    return local_folder(location) is not None

@@ -62,7 +62,7 @@ class LabeledMap:
 
 
 def write_entry(
-    objects: Objects, layout: Layout, planned: PlannedEntry, fingerprint: str, made: LabeledMap
+    objects: Objects, layout: Layout, planned: PlannedEntry, made: LabeledMap
 ) -> Receipt:
     """Write everything of one entry and return its receipt.
 
@@ -86,12 +86,12 @@ def write_entry(
         chain(
             _write_subgrids(objects, layout, planned, made, corners_zyx, counts, encoder),
             write_map_group(objects, layout, planned, made.density_zyx, made.labels, encoder),
-            _write_tables(objects, planned.entry_id, made),
+            _write_tables(objects, planned.group, made),
         ),
     )
     receipt = Receipt(
-        entry_id=planned.entry_id,
-        fingerprint=fingerprint,
+        group=planned.group,
+        fingerprint=planned.fingerprint,
         code_version=__version__,
         occupied=tuple((int(k), int(n_ca[k])) for k in order[:n_occupied]),
         objects=written,
@@ -160,9 +160,9 @@ def _labeled_windows(
         yield chunk
 
 
-def _write_tables(objects: Objects, entry_id: str, made: LabeledMap) -> Iterator[WrittenObject]:
-    yield put_checked(objects, residues_key(entry_id), _parquet(made.residues))
-    yield put_checked(objects, statistics_key(entry_id), _npz(made.statistics))
+def _write_tables(objects: Objects, group: str, made: LabeledMap) -> Iterator[WrittenObject]:
+    yield put_checked(objects, residues_key(group), _parquet(made.residues))
+    yield put_checked(objects, statistics_key(group), _npz(made.statistics))
 
 
 def _flushed_early(objects: Objects, written: Iterable[WrittenObject]) -> tuple[WrittenObject, ...]:

@@ -120,16 +120,18 @@ def voxel_index(
         raise ValueError("positions and origin must be finite: leave absent atoms out first")
     if not (np.isfinite(voxel_xyz_A).all() and (voxel_xyz_A > 0).all()):
         raise ValueError(f"voxel sizes must be positive, got {voxel_xyz_A[::-1]} A (z, y, x)")
-    if rule == "formula1":
-        index_xyz = np.ceil(np.floor(position - origin) / voxel_xyz_A)
-    elif rule == "formula1-float32":
-        with np.errstate(over="ignore"):  # an absurd position becomes infinite, hence outside
-            relative = position.astype(np.float32) - origin.astype(np.float32)
-        index_xyz = np.ceil(np.floor(relative).astype(np.float64) / voxel_xyz_A)
-    elif rule == "nearest":
-        index_xyz = _round_half_up((position - origin) / voxel_xyz_A)
-    else:
-        raise ValueError(f"unknown label rule {rule!r}: use one of {sorted(DECODE_OFFSET_VOXEL)}")
+    with np.errstate(over="ignore"):  # an absurd position becomes infinite, hence outside
+        if rule == "formula1":
+            index_xyz = np.ceil(np.floor(position - origin) / voxel_xyz_A)
+        elif rule == "formula1-float32":
+            index_xyz = np.ceil(np.floor(_float32_difference(position, origin)) / voxel_xyz_A)
+        elif rule == "nearest":
+            relative = np.clip((position - origin) / voxel_xyz_A, -_FAR, _FAR)
+            index_xyz = _round_half_up(relative)
+        else:
+            raise ValueError(
+                f"unknown label rule {rule!r}: use one of {sorted(DECODE_OFFSET_VOXEL)}"
+            )
     clipped = np.clip(index_xyz[:, ::-1], -_FAR, _FAR)
     return clipped.astype(np.int64)
 
@@ -201,6 +203,15 @@ def label_voxels(
         n_collisions=int(inside.sum()) - len(rows),
         n_ca_outside=int((~inside & is_ca).sum()),
     )
+
+
+def _float32_difference(
+    position: NDArray[np.float64], origin: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    # Within float32, so that two absurd numbers do not make infinity minus infinity.
+    largest = np.finfo(np.float32).max
+    low, high = (np.clip(values, -largest, largest) for values in (origin, position))
+    return (high.astype(np.float32) - low.astype(np.float32)).astype(np.float64)
 
 
 def _round_half_up(value: NDArray[np.float64]) -> NDArray[np.float64]:

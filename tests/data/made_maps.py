@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from c2s_data.config import BuildConfig, make_config
-from c2s_data.plan import Plan, PlannedEntry, fingerprint, rows_per_shard
+from c2s_data.plan import Plan, PlannedEntry, plan_of, rows_per_shard, with_rows
 from c2s_data.schema import MASKS
 from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.store.catalog_table import FACTS
@@ -23,25 +23,20 @@ def made_plan(config: BuildConfig | None = None, shapes=SHAPES_ZYX) -> Plan:
     config = config or make_config("recommended")
     entries, first = [], 0
     for index, shape_zyx in enumerate(shapes):
-        n_subgrids = n_windows(shape_zyx, config.core)
-        n_shards = -(-n_subgrids // rows_per_shard(config.box))
         split = ("train", "validation")[index % 2]
         entry = CatalogEntry(f"MADE-{index}", "none.map", "none.cif", 2.5 + index, split=split)
-        entries.append(
-            PlannedEntry(
-                map_index=index,
-                entry=entry,
-                source_shape_zyx=shape_zyx,
-                voxel_size_zyx_A=(1.0, 1.0, 1.0),
-                origin_xyz_A=ORIGIN_XYZ_A,
-                shape_zyx=shape_zyx,
-                first_subgrid=first,
-                n_subgrids=n_subgrids,
-                n_shards=n_shards,
-            )
+        planned = PlannedEntry(
+            map_index=index,
+            entry=entry,
+            source_shape_zyx=shape_zyx,
+            voxel_size_zyx_A=(1.0, 1.0, 1.0),
+            origin_xyz_A=ORIGIN_XYZ_A,
+            shape_zyx=shape_zyx,
+            n_subgrids=n_windows(shape_zyx, config.core),
         )
-        first += n_shards * rows_per_shard(config.box)
-    return Plan(config, fingerprint(config, [list(s) for s in shapes]), tuple(entries), first)
+        entries.append(with_rows(planned, first, config))
+        first += entries[-1].n_shards * rows_per_shard(config.box)
+    return plan_of(config, entries, first)
 
 
 def made_map(planned: PlannedEntry, config: BuildConfig, seed: int = 0) -> LabeledMap:

@@ -19,7 +19,8 @@ from c2s_data.config import make_config
 from c2s_data.plan import make_plan
 from c2s_data.schema import CLASS_NAMES, MASKS
 from c2s_data.sources.catalog import read_catalog
-from c2s_data.store.commit import begin_store, commit
+from c2s_data.store.begin import begin_store
+from c2s_data.store.commit import commit
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import Store, open_store
 

@@ -15,7 +15,8 @@ from c2s_data.config import make_config
 from c2s_data.errors import ConfigError
 from c2s_data.plan import Plan, make_plan
 from c2s_data.sources.catalog import read_catalog
-from c2s_data.store.commit import begin_store, commit, load_plan, outcomes
+from c2s_data.store.begin import begin_store, load_plan
+from c2s_data.store.commit import commit, outcomes
 from c2s_data.store.objects import Objects, open_objects
 
 CONFIG = make_config("recommended")
@@ -106,7 +107,11 @@ def test_a_plan_that_nothing_was_built_from_may_be_replaced(inputs: Path, tmp_pa
     assert outcomes(objects, second) == {"A": None}
     assert build(objects, second)[0].failure is None
     assert not commit(objects, second).failures
+    # What the store holds needs its inputs no more; a damaged one is another matter.
     model.unlink()
+    assert begin_store(objects, planned(inputs)) == second
+    inputs.with_name("a.mrc").write_bytes(b"no map")
+    model.write_text(text)
     with pytest.raises(ConfigError, match="could be read then, not now"):
         begin_store(objects, planned(inputs))
 

@@ -38,22 +38,30 @@ def store(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     early = run("commit", path)
     assert early.returncode == 2
     assert "3 of 3 entries are not built yet" in early.stderr
-    assert "not a committed store" in run("inspect", path).stderr
+    unfinished = json.loads(run("inspect", path, "--json").stdout)
+    assert (unfinished["generation"], unfinished["maps"]) == (0, [])
+    assert unfinished["pending"] == ["DEMO-0001", "DEMO-0002", "DEMO-0003"]
     for part in ("1/2", "2/2"):
         built = run("build", catalog, path, "--part", part)
         assert built.returncode == 0, built.stderr
         assert "built in" in built.stdout
         assert "decode offset 0.5 voxel" in built.stdout
+    built = json.loads(run("inspect", path, "--json").stdout)
+    assert "NOT COMMITTED" in run("inspect", path).stdout
     state = json.loads(run("status", path, "--json").stdout)
     assert (len(state["finished"]), state["pending"], state["generation"]) == (3, [], 0)
     committed = run("commit", path)
     assert committed.returncode == 0, committed.stderr
     assert "committed" in committed.stdout
+    after = json.loads(run("inspect", path, "--json").stdout)
+    assert (built.pop("generation"), after.pop("generation")) == (0, 1)
+    assert built == after
     return path
 
 
 def test_inspect_as_json_and_as_a_table(store: Path) -> None:
     summary = json.loads(run("inspect", store, "--json").stdout)
+    assert (summary["generation"], summary["n_subgrids"]) == (1, 280)
     assert summary["attributes"]["preset"] == "paper"
     assert summary["failures"] == {}
     assert [m["split"] for m in summary["maps"]] == ["train", "train", "validation"]
@@ -157,3 +165,39 @@ def test_help_names_the_commands() -> None:
     text = run("--help").stdout
     for command in ("demo", "plan", "build", "commit", "status", "inspect"):
         assert command in text
+
+
+def test_a_store_grows_withdraws_rebuilds_and_is_cleared(catalog: Path, tmp_path: Path) -> None:
+    header, *lines = catalog.read_text().splitlines()
+    grown = catalog.with_name("grown.csv")
+    store = tmp_path / "grown.zarr"
+
+    def build(rows: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+        grown.write_text("\n".join([header, *rows]) + "\n")
+        return run("build", grown, store, "--preset", "recommended", "--workers", "1", *words)
+
+    assert "generation 1" in build(lines[2:]).stdout
+    assert "generation 2" in build(lines[1:]).stdout
+    refused = build(lines[1:2])
+    assert refused.returncode == 2
+    assert "DEMO-0003: no longer in the catalog" in refused.stderr
+    withdrawn = run("withdraw", store, "DEMO-0003", "--reason", "wrong hand")
+    assert "DEMO-0003 is not in generation 3" in withdrawn.stdout
+    state = json.loads(run("status", store, "--json").stdout)
+    assert (state["generations"], state["held_by"]) == ([3, 2, 1], None)
+    assert state["finished"] == ["DEMO-0002"]
+    assert state["withdrawn"]["DEMO-0003"]["message"] == "wrong hand"
+    assert "DEMO-0003: was withdrawn (wrong hand)" in build(lines[1:]).stderr
+    again = build(lines[1:], "--rebuild")
+    assert again.returncode == 0, again.stderr
+    assert "generation 4" in again.stdout
+    listed = run("gc", store, "--keep", "1", "--dry-run")
+    assert "maps/DEMO-0003/s0/density/c/0/0/0" in listed.stdout
+    assert (store / "maps/DEMO-0003").exists()
+    cleared = run("gc", store, "--keep", "1")
+    assert cleared.returncode == 0, cleared.stderr
+    assert "removed" in cleared.stdout
+    assert not any(path.is_file() for path in (store / "maps/DEMO-0003").rglob("*"))
+    summary = json.loads(run("inspect", store, "--json").stdout)
+    assert [m["entry_id"] for m in summary["maps"]] == ["DEMO-0002", "DEMO-0003"]
+    assert [m["n_subgrids"] for m in summary["maps"]] == [100, 80]

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from c2s_data.build import EntryOutcome, PlanFacts, run_entries
+from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
 from c2s_data.config import make_config
 from c2s_data.distribute import build_store, connect, pending_entries, run_on_client
-from c2s_data.errors import ConfigError, StoreError
-from c2s_data.plan import make_plan
+from c2s_data.errors import ClusterError, ConfigError, StoreError
+from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import DensityMap, write_density_map
-from c2s_data.store.commit import begin_store, commit, outcomes
+from c2s_data.store.begin import begin_store
+from c2s_data.store.commit import commit, outcomes
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import open_store
 
@@ -61,7 +62,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.parent.name != "leases"  # who held it, and when
     }
 
 
@@ -112,7 +113,7 @@ def test_running_scheduler_is_used_and_a_wrong_address_is_said(
         with pytest.raises(ConfigError, match="--workers"):
             build_store(catalog, tmp_path / "x.zarr", CONFIG, scheduler=address, workers=2)
     assert committed.generation == 1
-    monkeypatch.setattr("c2s_data.distribute._CONNECT_TIMEOUT", "1s")
+    monkeypatch.setattr("c2s_data.distribute.CONNECT_TIMEOUT", "1s")
     with (
         pytest.raises(ConfigError, match="no Dask scheduler answers"),
         connect("tcp://127.0.0.1:9"),
@@ -120,30 +121,51 @@ def test_running_scheduler_is_used_and_a_wrong_address_is_said(
         pass
 
 
-def _die(url: str, planned: object, facts: PlanFacts) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def _die_of_the_first(url: str, planned: PlannedEntry, facts: PlanFacts) -> EntryOutcome:
+    if planned.map_index == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return build_and_write(url, planned, facts)
 
 
-def test_a_map_that_kills_its_worker_is_quarantined(
+def test_a_map_that_kills_its_worker_is_quarantined_and_no_other(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = make_plan(read_catalog(catalog), CONFIG)
     objects = open_objects(tmp_path / "killed.zarr")
     begin_store(objects, plan)
     seen: list[EntryOutcome] = []
-    first = plan.buildable[:1]
+    monkeypatch.setattr("c2s_data.distribute.build_and_write", _die_of_the_first)
+    # The others wait in the queue of the only worker each time that it dies.
     with connect(workers=1) as client:
-        monkeypatch.setattr("c2s_data.distribute.build_and_write", _die)
-        run_on_client(client, objects.url, plan, first, seen.append)
-        monkeypatch.undo()
-        run_on_client(client, objects.url, plan, plan.buildable[1:], seen.append)
-    (outcome, *others) = seen
-    assert outcome.failure is not None
-    assert outcome.failure.reason == "worker-killed"
-    assert all(other.failure is None for other in others)
-    found = outcomes(objects, plan)
-    assert found[first[0].entry_id] == outcome.failure
-    assert [entry.entry_id for entry in pending_entries(objects.url, plan)] == [first[0].entry_id]
+        run_on_client(client, objects.url, plan, plan.buildable, seen.append)
+    deadly = plan.entries[0].entry_id
+    failed = {outcome.entry_id: outcome.failure for outcome in seen if outcome.failure}
+    assert list(failed) == [deadly]
+    assert failed[deadly].reason == "worker-killed"
+    assert sorted(outcome.entry_id for outcome in seen) == sorted(e.entry_id for e in plan.entries)
+    assert outcomes(objects, plan)[deadly] == failed[deadly]
+    assert [entry.entry_id for entry in pending_entries(objects.url, plan)] == [deadly]
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr("c2s_data.distribute.WORKERS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.2)
+    plan = make_plan(read_catalog(catalog), CONFIG)
+    url = str(tmp_path / "lonely.zarr")
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(ClusterError, match="had no worker for 1 s"), connect(address):
+            pass
+        # Nor when all workers go away while a build runs.
+        with (
+            Client(cluster) as client,
+            pytest.raises(ClusterError, match="had no worker for 1 s; start workers"),
+        ):
+            run_on_client(client, url, plan, plan.buildable, lambda outcome: None)
 
 
 def test_a_store_that_cannot_be_written_stops_the_build(

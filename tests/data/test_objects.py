@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from c2s_data.errors import MissingChunkError, StoreError
+from c2s_data.store.address import checked_url
 from c2s_data.store.objects import LocalObjects, Objects, RemoteObjects, open_objects
 from c2s_data.store.receipt import WrittenObject, put_checked
 
@@ -45,13 +46,54 @@ def test_create_has_one_winner(objects: Objects) -> None:
     assert objects.get("lease") == b"mine"
 
 
-@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a/.."])
+@pytest.mark.parametrize(
+    "key", ["../x", "a/../../x", "/etc/x", "a/..", "a//b", "", ".", "a/./b", "a/", "a\\b", "a\0b"]
+)
 def test_no_name_leaves_the_place(objects: Objects, key: str) -> None:
-    for call in (objects.get, objects.size, objects.delete):
+    calls = [
+        objects.get,
+        objects.size,
+        objects.delete,
+        lambda key: objects.put(key, b""),
+        lambda key: objects.create(key, b""),
+        lambda key: objects.holds(key, b""),
+        lambda key: objects.span(key, 0, 1),
+        lambda key: objects.tail(key, 1),
+    ]
+    for call in calls:
         with pytest.raises(StoreError, match="leave the store"):
             call(key)
-    with pytest.raises(StoreError, match="leave the store"):
-        objects.put(key, b"")
+    if key.strip("/") not in ("", "a"):
+        for listing in (objects.names, objects.walk):
+            with pytest.raises(StoreError, match="leave the store"):
+                list(listing(key))
+
+
+def test_parts_of_an_object(objects: Objects) -> None:
+    objects.put("a/x", b"0123456789")
+    objects.put("empty", b"")
+    assert objects.span("a/x", 2, 5) == b"234"
+    assert objects.span("a/x", 0, 10) == b"0123456789"
+    assert objects.span("a/x", 7, 99) == b"789"
+    assert objects.span("a/x", 10, 12) == objects.span("a/x", 50, 60) == b""
+    assert objects.span("a/x", 4, 4) == b""
+    assert objects.tail("a/x", 3) == b"789"
+    assert objects.tail("a/x", 10) == objects.tail("a/x", 99) == b"0123456789"
+    assert objects.tail("empty", 5) == objects.span("empty", 0, 5) == b""
+    assert objects.get("a/x", check=lambda data: data == b"0123456789") == b"0123456789"
+    for missing in (lambda: objects.span("a/none", 0, 1), lambda: objects.tail("a/none", 1)):
+        with pytest.raises(MissingChunkError, match="a/none"):
+            missing()
+
+
+def test_walk_names_everything_below(objects: Objects) -> None:
+    sizes = {"a/b/c": 3, "a/b.x": 1, "a.json": 2, "z/0/0": 5, "a/b/d/e": 0}
+    for key, nbytes in sizes.items():
+        objects.put(key, b"x" * nbytes)
+    assert list(objects.walk()) == sorted(sizes.items())
+    assert list(objects.walk("a/b")) == [("a/b/c", 3), ("a/b/d/e", 0)]
+    assert list(objects.walk("a/")) == [("a/b.x", 1), ("a/b/c", 3), ("a/b/d/e", 0)]
+    assert list(objects.walk("none")) == list(objects.leftovers()) == []
 
 
 def test_kinds_of_place(tmp_path: Path) -> None:
@@ -62,6 +104,34 @@ def test_kinds_of_place(tmp_path: Path) -> None:
         open_objects("file://store.zarr")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_objects("nosuch://x/y")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA1:CANARY@bucket/x",
+        "s3://CANARY@bucket/x",
+        "s3://AKIA1:CAN/ARY@bucket/x",
+        "s3://AKIA1:CANARY+/bucket/x",
+        "s3://bucket/x?secret=CANARY",
+        "s3://bucket/x?aws_secret_access_key=CANARY",
+        "https://host/x?X-Amz-Signature=CANARY&a=b",
+        "https://host/x?X-Amz-Credential=CANARY",
+        "az://bucket/x#token=CANARY",
+        "simplecache::s3://AKIA1:CANARY@bucket/x",
+    ],
+)
+def test_an_address_with_a_credential_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(StoreError, match=r"refused; .*(environment|itself)") as caught:
+        open_objects(url)
+    for hidden in ("CANARY", "CAN/ARY", "AKIA1", "ARY@"):
+        assert hidden not in str(caught.value)
+
+
+def test_a_path_may_hold_what_looks_like_a_credential(tmp_path: Path) -> None:
+    assert open_objects(str(tmp_path / "a:b@c?key=d")).url == str(tmp_path / "a:b@c?key=d")
+    assert checked_url("s3://bucket/a@b") == "s3://bucket/a@b"
+    assert checked_url("http://host:9000/a?list=1") == "http://host:9000/a?list=1"
 
 
 def test_failed_write_leaves_the_old_object_and_nothing_beside(
@@ -147,10 +217,3 @@ def test_a_disk_that_fills_while_it_is_flushed_is_the_fault_of_the_place(
         objects.flush(["x"])
     with pytest.raises(StoreError, match="No space left on device; free space"):
         objects.create("y", b"")
-
-
-def test_part_files_of_a_killed_writer_are_not_objects(tmp_path: Path) -> None:
-    objects = open_objects(tmp_path)
-    objects.put("a/x", b"1")
-    (tmp_path / "a/.y.77.abcd.part").write_bytes(b"half")
-    assert list(objects.names("a")) == ["x"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,8 @@ from c2s_data.errors import (
 )
 from c2s_data.plan import Failure, Plan
 from c2s_data.schema import MASKS
-from c2s_data.store.commit import begin_store, commit, load_plan, outcomes
+from c2s_data.store.begin import begin_store, load_plan
+from c2s_data.store.commit import commit, outcomes
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import open_store
@@ -38,7 +41,7 @@ def write(folder: Path, plan: Plan, skip: int | None = None) -> None:
     for planned in plan.entries:
         if planned.map_index != skip:
             made = made_map(planned, plan.config)
-            write_entry(objects, Layout.of(plan.config), planned, plan.fingerprint, made)
+            write_entry(objects, Layout.of(plan.config), planned, made)
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +185,11 @@ def test_opening_takes_four_reads_and_no_listing(
     asked: list[str] = []
     plain_get = LocalObjects.get
 
-    def counted(self: LocalObjects, key: str) -> bytes:
+    def counted(
+        self: LocalObjects, key: str, *, check: Callable[[bytes], bool] | None = None
+    ) -> bytes:
         asked.append(key)
-        return plain_get(self, key)
+        return plain_get(self, key, check=check)
 
     def refuse(self: LocalObjects, prefix: str) -> None:
         raise AssertionError(f"listed {prefix}")
@@ -211,7 +216,7 @@ def test_tables_and_manifest(folder: Path, plan: Plan) -> None:
         if name not in listed and not name.startswith(("_c2s/generations", "_c2s/receipts"))
     }
     # The plan holds the folders of the inputs, the one thing that may differ between equal stores.
-    assert unlisted == {"_c2s/LATEST.json", "_c2s/plan.json"}
+    assert unlisted == {"_c2s/LATEST.json", "_c2s/plan.json", "_c2s/lineage.json"}
     assert {name: row["nbytes"] for name, row in listed.items()} == {
         name: on_disk[name] for name in listed
     }
@@ -259,7 +264,7 @@ def test_failed_entry_is_in_the_catalog_with_its_reason_and_a_later_success_is_a
     path = tmp_path / "failed.zarr"
     objects = open_objects(path)
     write(path, plan, skip=1)
-    write_failure(objects, "MADE-1", Failure("build", "truncated", "the file ends early"))
+    write_failure(objects, plan.entries[1], Failure("build", "truncated", "the file ends early"))
     assert commit(objects, plan).failures["MADE-1"].reason == "truncated"
     store = open_store(path)
     assert [entry.entry_id for entry in store.entries] == ["MADE-0"]
@@ -269,7 +274,7 @@ def test_failed_entry_is_in_the_catalog_with_its_reason_and_a_later_success_is_a
         store.entry("MADE-1")
     planned = plan.entries[1]
     made = made_map(planned, plan.config)
-    write_entry(objects, Layout.of(plan.config), planned, plan.fingerprint, made)
+    write_entry(objects, Layout.of(plan.config), planned, made)
     assert commit(objects, plan).generation == 2
     assert not commit(objects, plan).is_new
     later = open_store(path)
@@ -281,7 +286,7 @@ def test_nothing_built_means_nothing_committed(tmp_path: Path, plan: Plan) -> No
     objects = open_objects(tmp_path / "none.zarr")
     begin_store(objects, plan)
     for planned in plan.entries:
-        write_failure(objects, planned.entry_id, Failure("build", "constant", "all zero"))
+        write_failure(objects, planned, Failure("build", "constant", "all zero"))
     with pytest.raises(StoreError, match="no entry could be built"):
         commit(objects, plan)
 
@@ -301,8 +306,8 @@ def test_receipt_counts_only_with_its_fingerprint_and_all_objects(
     path = tmp_path / "copy.zarr"
     shutil.copytree(folder, path)
     objects = open_objects(path)
-    assert valid_receipt(objects, "MADE-0", plan.fingerprint) is not None
-    assert valid_receipt(objects, "MADE-0", "0" * 64) is None
+    assert valid_receipt(objects, plan.entries[0]) is not None
+    assert valid_receipt(objects, replace(plan.entries[0], fingerprint="0" * 64)) is None
     shard = path / "subgrids/amino/c/0/0/0/0"
     shard.write_bytes(shard.read_bytes()[:-1])
     assert outcomes(objects, plan)["MADE-0"] is None
@@ -352,5 +357,21 @@ def test_other_boxes_and_zstd_round_trip(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_not_taken_over(tmp_path: Path, plan: Plan) -> None:
     zarr.open_group(tmp_path / "other.zarr", mode="w").create_group("mine")
-    with pytest.raises(StoreError, match="another program"):
+    with pytest.raises(StoreError, match="not empty and no store"):
         begin_store(open_objects(tmp_path / "other.zarr"), plan)
+
+
+def test_forged_documents_leave_no_voxel_unset_and_allocate_nothing_absurd(
+    tmp_path: Path, folder: Path
+) -> None:
+    path = tmp_path / "forged.zarr"
+    shutil.copytree(folder, path)
+    document = path / "maps/MADE-0/s0/density/zarr.json"
+    forged = json.loads(document.read_bytes())
+    forged["chunk_grid"]["configuration"]["chunk_shape"] = [32, 32, 32]
+    document.write_text(json.dumps(forged))
+    store = open_store(path)
+    with pytest.raises(StoreError, match=r"in shards of \(32, 32, 32\), not those of the map"):
+        store.read_map("MADE-0", "density")
+    with pytest.raises(MissingChunkError, match="subgrids/map/c/1"):
+        replace(store, n_rows=2**50).index()

@@ -1,88 +1,38 @@
-"""The command line ``c2s-data``: every option defined once, heavy imports inside commands."""
+"""Commands that make a store: plan, build, commit, demo."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from c2s_data.errors import C2SError, ConfigError
+from c2s_data.cli.app import app, console, say
+from c2s_data.cli.options import (
+    BoxOption,
+    CatalogArgument,
+    CodecOption,
+    CoreOption,
+    InsecureOption,
+    MaxVoxelsOption,
+    MemoryOption,
+    NonFiniteOption,
+    OriginOption,
+    PartOption,
+    PresetOption,
+    RebuildOption,
+    SchedulerOption,
+    SecondaryOption,
+    StoreArgument,
+    WorkersOption,
+)
+from c2s_data.errors import ConfigError
 
 if TYPE_CHECKING:
     from c2s_data.config import BuildConfig
     from c2s_data.store.commit import Committed
 
-app = typer.Typer(
-    help="Cryo-EM maps and atomic models become one Zarr store of labeled subgrids.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
 _INTERRUPTED = 130  # what shells report for a command stopped by Ctrl-C
-
-CatalogArgument = Annotated[Path, typer.Argument(help="CSV file: one row per map and model.")]
-StoreArgument = Annotated[str, typer.Argument(help="Path or URL of the store.")]
-PresetOption = Annotated[
-    str | None,
-    typer.Option(help="paper, released or recommended.", show_default="paper"),
-]
-BoxOption = Annotated[
-    int | None, typer.Option(help="Side of a subgrid in voxels.", show_default="32")
-]
-CoreOption = Annotated[
-    int | None, typer.Option(help="Side of a subgrid's core in voxels.", show_default="20")
-]
-OriginOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Header words that place the maps: auto, origin, nstart or extension.",
-        show_default="the preset's",
-    ),
-]
-SecondaryOption = Annotated[
-    str | None,
-    typer.Option(help="Secondary structure: auto, records or dssp.", show_default="the preset's"),
-]
-CodecOption = Annotated[
-    str | None,
-    typer.Option("--codec", help="lz4 (fast) or zstd (smaller).", show_default="lz4"),
-]
-MemoryOption = Annotated[
-    str, typer.Option("--task-memory", help="What one map's task may need at most.")
-]
-SchedulerOption = Annotated[
-    str | None,
-    typer.Option(help="Address of a running Dask scheduler.", show_default="a local cluster"),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Local worker processes.", show_default="one a core")
-]
-PartOption = Annotated[
-    str | None,
-    typer.Option(help="Build only part i of n (such as 3/16) of a planned store, without Dask."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from c2s_data import __version__
-
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    pass
 
 
 @app.command()
@@ -95,22 +45,33 @@ def plan(
     origin: OriginOption = None,
     secondary: SecondaryOption = None,
     codec: CodecOption = None,
+    non_finite: NonFiniteOption = None,
     task_memory: MemoryOption = "1.5GB",
+    max_voxels: MaxVoxelsOption = 1024**3,
+    rebuild: RebuildOption = False,
 ) -> None:
     """Read the headers, lay out the store and say what it will cost."""
     from c2s_data.config import parse_bytes
     from c2s_data.console import print_choices, print_plan
     from c2s_data.plan import make_plan
     from c2s_data.sources.catalog import read_catalog
-    from c2s_data.store.commit import begin_store
+    from c2s_data.store.begin import begin_store, check_place
+    from c2s_data.store.free_space import require_space
+    from c2s_data.store.lease import hold
     from c2s_data.store.objects import open_objects
+    from c2s_data.store.receipt import valid_receipt
 
-    config = _config(preset, box, core, origin, secondary, codec)
-    print_choices(_console(), config, preset_given=preset is not None)
-    made = make_plan(read_catalog(catalog), config, task_memory_bytes=parse_bytes(task_memory))
-    print_plan(_console(), made)
-    begin_store(open_objects(store), made)
-    if len(made.buildable) < len(made.entries):
+    config = _config(preset, box, core, origin, secondary, codec, non_finite)
+    print_choices(console(), config, preset_given=preset is not None)
+    memory_bytes = parse_bytes(task_memory)
+    entries, objects = read_catalog(catalog), open_objects(store)
+    check_place(objects)
+    with hold(objects, "plan"):
+        fresh = make_plan(entries, config, task_memory_bytes=memory_bytes, max_voxels=max_voxels)
+        made = begin_store(objects, fresh, rebuild=rebuild)
+    print_plan(console(), made)
+    require_space(objects, [e for e in made.buildable if valid_receipt(objects, e) is None])
+    if len(made.buildable) < len(made.live):
         raise typer.Exit(1)
 
 
@@ -124,10 +85,14 @@ def build(
     origin: OriginOption = None,
     secondary: SecondaryOption = None,
     codec: CodecOption = None,
+    non_finite: NonFiniteOption = None,
     task_memory: MemoryOption = "1.5GB",
+    max_voxels: MaxVoxelsOption = 1024**3,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
+    insecure: InsecureOption = False,
     part: PartOption = None,
+    rebuild: RebuildOption = False,
 ) -> None:
     """Plan, build every map on a Dask cluster, commit; the same command resumes."""
     from c2s_data.config import parse_bytes
@@ -136,16 +101,20 @@ def build(
         if scheduler is not None or workers is not None:
             raise ConfigError("--part runs in this process alone; leave --scheduler, --workers out")
         given = {"box": box, "core": core, "origin": origin, "secondary": secondary}
-        _build_part(catalog, store, part, preset, given | {"compressor": codec})
+        given |= {"compressor": codec, "non_finite": non_finite}
+        _build_part(catalog, store, part, preset, given)
         return
     committed = _build_all(
         catalog,
         store,
-        _config(preset, box, core, origin, secondary, codec),
+        _config(preset, box, core, origin, secondary, codec, non_finite),
         preset_given=preset is not None,
         task_memory_bytes=parse_bytes(task_memory),
         scheduler=scheduler,
         workers=workers,
+        insecure=insecure,
+        max_voxels=max_voxels,
+        rebuild=rebuild,
     )
     if committed.failures:
         raise typer.Exit(1)
@@ -154,67 +123,18 @@ def build(
 @app.command()
 def commit(store: StoreArgument) -> None:
     """Make what the parts have built the store's newest generation."""
+    from c2s_data.store.begin import load_plan
     from c2s_data.store.commit import commit as commit_store
-    from c2s_data.store.commit import load_plan
+    from c2s_data.store.lease import hold
     from c2s_data.store.objects import open_objects
 
     objects = open_objects(store)
-    committed = commit_store(objects, load_plan(objects))
+    load_plan(objects)  # Where there is none, not even a lease is left.
+    with hold(objects, "commit") as lease:
+        committed = commit_store(objects, load_plan(objects), lease.check)
     _print_committed(objects.url, committed)
     if committed.failures:
         raise typer.Exit(1)
-
-
-@app.command()
-def status(store: StoreArgument, as_json: JsonOption = False) -> None:
-    """Say what of a store is finished, failed or still to be built."""
-    from c2s_data.store.commit import failure_lines, latest_generation, load_plan, outcomes
-    from c2s_data.store.objects import open_objects
-    from c2s_data.store.receipt import Receipt
-
-    objects = open_objects(store)
-    planned = load_plan(objects)
-    found = outcomes(objects, planned)
-    finished = [name for name, outcome in found.items() if isinstance(outcome, Receipt)]
-    pending = [name for name, outcome in found.items() if outcome is None]
-    failures = {
-        name: outcome
-        for name, outcome in found.items()
-        if outcome is not None and not isinstance(outcome, Receipt)
-    }
-    generation = latest_generation(objects)
-    if as_json:
-        _print_json(
-            {
-                "store": objects.url,
-                "preset": planned.config.preset,
-                "generation": generation,
-                "finished": finished,
-                "pending": pending,
-                "failed": {name: vars(failure) for name, failure in failures.items()},
-            }
-        )
-        return
-    state = f"generation {generation} is committed" if generation else "not committed"
-    _say(
-        f"{objects.url}: {state}; {len(finished)} finished, {len(pending)} to be built, "
-        f"{len(failures)} failed"
-    )
-    if failures:
-        _say(failure_lines(failures))
-
-
-@app.command()
-def inspect(store: StoreArgument, as_json: JsonOption = False) -> None:
-    """Show what a committed store holds: options, maps, labels, warnings."""
-    from c2s_data.inspect import print_store, store_summary
-    from c2s_data.store.reader import open_store
-
-    summary = store_summary(open_store(store))
-    if as_json:
-        _print_json(summary)
-    else:
-        print_store(_console(), summary)
 
 
 @app.command()
@@ -225,12 +145,14 @@ def demo(
 ) -> None:
     """Build a small store from simulated maps, read it with torch, draw it. No download."""
     from c2s_data.demo import draw_demo, read_with_torch
+    from c2s_data.inspect import print_store, store_summary
     from c2s_data.sources.simulate import write_demo_inputs
+    from c2s_data.store.reader import open_store
 
-    _say(f"1. simulating proteins and their density maps in {out / 'inputs'}")
+    say(f"1. simulating proteins and their density maps in {out / 'inputs'}")
     catalog = write_demo_inputs(out / "inputs")
     store = out / "demo.zarr"
-    _say(f"2. c2s-data build {catalog} {store} --preset {preset} (the first run compiles kernels)")
+    say(f"2. c2s-data build {catalog} {store} --preset {preset} (the first run compiles kernels)")
     committed = _build_all(
         catalog,
         str(store),
@@ -240,22 +162,13 @@ def demo(
         scheduler=None,
         workers=workers,
     )
-    _say(f"3. c2s-data inspect {store}")
-    inspect(str(store))
-    _say("4. reading batches with torch")
+    say(f"3. c2s-data inspect {store}")
+    print_store(console(), store_summary(open_store(store)))
+    say("4. reading batches with torch")
     read_with_torch(store)
-    _say(f"5. drawing {draw_demo(store, catalog, out / 'demo.png')}")
+    say(f"5. drawing {draw_demo(store, catalog, out / 'demo.png')}")
     if committed.failures:
         raise typer.Exit(1)
-
-
-def main() -> None:
-    """Run the command line; an expected error is one message and exit code 2."""
-    try:
-        app(standalone_mode=True)
-    except (C2SError, OSError) as error:
-        _console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
 
 
 def _build_all(
@@ -267,23 +180,25 @@ def _build_all(
     task_memory_bytes: int,
     scheduler: str | None,
     workers: int | None,
+    insecure: bool = False,
+    max_voxels: int = 1024**3,
+    rebuild: bool = False,
 ) -> Committed:
     from c2s_data.console import BuildProgress, print_choices, print_plan
     from c2s_data.distribute import build_store
     from c2s_data.plan import Plan
     from c2s_data.store.objects import open_objects
 
-    console = _console()
-    print_choices(console, config, preset_given=preset_given)
+    print_choices(console(), config, preset_given=preset_given)
     url = open_objects(store).url
-    with BuildProgress(console) as progress:
+    with BuildProgress(console()) as progress:
 
         def on_plan(made: Plan, pending: int, dashboard: str | None) -> None:
-            print_plan(console, made)
+            print_plan(console(), made)
             if pending < len(made.buildable):
-                _say(f"{len(made.buildable) - pending} were finished by an earlier run")
+                say(f"{len(made.buildable) - pending} were finished by an earlier run")
             if dashboard:
-                _say(f"Dask dashboard: {dashboard}")
+                say(f"Dask dashboard: {dashboard}")
             progress.expect(pending)
 
         try:
@@ -294,11 +209,14 @@ def _build_all(
                 scheduler=scheduler,
                 workers=workers,
                 task_memory_bytes=task_memory_bytes,
+                insecure=insecure,
+                max_voxels=max_voxels,
+                rebuild=rebuild,
                 on_plan=on_plan,
                 on_outcome=progress.show,
             )
         except KeyboardInterrupt:
-            _say("stopped: finished maps are kept, and the same command goes on from here")
+            say("stopped: finished maps are kept, and the same command goes on from here")
             raise typer.Exit(_INTERRUPTED) from None
     _print_committed(url, committed)
     return committed
@@ -311,13 +229,15 @@ def _build_part(
     from c2s_data.config import make_config
     from c2s_data.console import BuildProgress, print_choices
     from c2s_data.sources.catalog import read_catalog
-    from c2s_data.store.commit import load_plan
+    from c2s_data.store.begin import load_plan
+    from c2s_data.store.lease import refuse_if_held
     from c2s_data.store.objects import open_objects
 
     number, _, parts = part.partition("/")
     if not (number.isdecimal() and parts.isdecimal()):
         raise ConfigError(f"--part {part!r}: write it as 3/16, part 3 of 16")
     objects = open_objects(store)
+    refuse_if_held(objects, f"part {part}")
     planned = load_plan(objects)
     asked = {name: value for name, value in given.items() if value is not None}
     options = planned.config.model_dump() | asked
@@ -331,12 +251,12 @@ def _build_part(
             f"{objects.url} was planned with preset {planned.config.preset} and another "
             f"{', '.join(differing)}; leave the options out when building a part"
         )
-    if [row.entry_id for row in read_catalog(catalog)] != [e.entry_id for e in planned.entries]:
+    if {row.entry_id for row in read_catalog(catalog)} != {e.entry_id for e in planned.live}:
         raise ConfigError(f"{objects.url} was planned from another catalog than {catalog}")
-    print_choices(_console(), planned.config, preset_given=True)
+    print_choices(console(), planned.config, preset_given=True)
     entries = planned.part(int(number), int(parts))
     failed: list[EntryOutcome] = []
-    with BuildProgress(_console()) as progress:
+    with BuildProgress(console()) as progress:
         progress.expect(len(entries))
 
         def on_outcome(outcome: EntryOutcome) -> None:
@@ -356,11 +276,18 @@ def _config(
     origin: str | None = None,
     secondary: str | None = None,
     codec: str | None = None,
+    non_finite: str | None = None,
 ) -> BuildConfig:
     from c2s_data.config import make_config
 
     return make_config(
-        preset or "paper", box=box, core=core, origin=origin, secondary=secondary, compressor=codec
+        preset or "paper",
+        box=box,
+        core=core,
+        origin=origin,
+        secondary=secondary,
+        compressor=codec,
+        non_finite=non_finite,
     )
 
 
@@ -368,31 +295,15 @@ def _print_committed(url: str, committed: Committed) -> None:
     from c2s_data.store.commit import failure_lines
 
     verb = "committed" if committed.is_new else "nothing to do: already committed"
-    _say(
+    say(
         f"{verb}: {url}, generation {committed.generation}, {committed.n_subgrids:,} subgrids, "
         f"{committed.nbytes / 1e6:,.1f} MB in {committed.n_objects} objects"
     )
     if committed.failures:
-        _console().print(
+        console().print(
             f"{len(committed.failures)} entries are not in the store:\n"
             f"{failure_lines(committed.failures)}",
             style="red",
             markup=False,
             highlight=False,
         )
-
-
-def _console(*, stderr: bool = False) -> Any:  # noqa: ANN401 - rich is imported late
-    from rich.console import Console
-
-    console = Console(stderr=stderr, soft_wrap=True)
-    # Programs and logs read plain output: rich must not fold it at the 80 columns it assumes.
-    return console if console.is_terminal else Console(stderr=stderr, soft_wrap=True, width=200)
-
-
-def _say(text: str) -> None:
-    _console().print(text, markup=False, highlight=False)
-
-
-def _print_json(document: object) -> None:
-    typer.echo(json.dumps(document, indent=1, allow_nan=False))

@@ -1,0 +1,132 @@
+"""Runs of rows from files and over a network: links, pipes, and bytes that were hurt on the way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
+from c2s_data.store.objects import RemoteObjects
+from c2s_data.store.shard import ShardSpec, encode_shard
+from c2s_data.store.subgrid_reader import SubgridReader
+
+SPEC = ShardSpec((12, 4, 3, 2), (3, 4, 3, 2), np.dtype("f2"))
+KEY = "subgrids/a/c/0/0/0/0"
+
+
+@pytest.fixture(scope="module")
+def values() -> np.ndarray:
+    return np.random.default_rng(3).random(SPEC.shard_shape).astype("f2")
+
+
+@pytest.fixture
+def store(tmp_path: Path, values: np.ndarray) -> Path:
+    shard = tmp_path / "store" / KEY
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(encode_shard(values, SPEC))
+    return tmp_path / "store"
+
+
+def read(reader: SubgridReader, start: int = 2, stop: int = 11) -> np.ndarray:
+    out = np.empty((stop - start, *SPEC.chunk_shape[1:]), SPEC.dtype)
+    reader.read_rows(0, start, stop, out)
+    return out
+
+
+@pytest.mark.parametrize("link", ["subgrids", "subgrids/a", "subgrids/a/c/0/0/0", KEY])
+def test_no_shard_is_read_through_a_link(store: Path, tmp_path: Path, link: str) -> None:
+    place = store / link
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    reader = SubgridReader(f"{store}/subgrids/a", SPEC, root=store)
+    with pytest.raises(StoreError, match=f"{place}: a symbolic link inside a store is refused"):
+        read(reader)
+
+
+def test_the_root_may_be_a_link(store: Path, tmp_path: Path, values: np.ndarray) -> None:
+    (tmp_path / "name").symlink_to(store)
+    reader = SubgridReader(tmp_path / "name/subgrids/a", SPEC, root=tmp_path / "name")
+    np.testing.assert_array_equal(read(reader), values[2:11])
+    np.testing.assert_array_equal(read(SubgridReader(store / "subgrids/a", SPEC)), values[2:11])
+    with pytest.raises(ValueError, match="is not in"):
+        SubgridReader(store / "subgrids/a", SPEC, root=tmp_path / "nam")
+
+
+def test_folders_are_looked_at_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = SubgridReader(store / "subgrids/a", SPEC, root=store)
+    read(reader)
+    monkeypatch.setattr(os, "lstat", None)
+    read(reader)
+
+
+def test_a_pipe_in_place_of_a_shard_is_refused_at_once(store: Path) -> None:
+    (store / KEY).unlink()
+    os.mkfifo(store / KEY)
+    with pytest.raises(StoreError, match="0/0/0/0: not a file"):
+        read(SubgridReader(store / "subgrids/a", SPEC))
+
+
+def test_a_file_url_may_hold_escaped_letters(store: Path, values: np.ndarray) -> None:
+    renamed = store.rename(store.with_name("a b"))
+    reader = SubgridReader(f"file://{str(renamed).replace(' ', '%20')}/subgrids/a", SPEC)
+    np.testing.assert_array_equal(read(reader), values[2:11])
+
+
+class HurtOnTheWay:
+    """Flips one bit of what comes back, the first ``times`` times for each method."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, times: int) -> None:
+        self.calls, plain = 0, getattr(RemoteObjects, method)
+
+        def hurt(objects: RemoteObjects, *arguments: object) -> bytes:
+            data = plain(objects, *arguments)
+            self.calls += 1
+            if self.calls > times:
+                return data
+            changed = bytearray(data)
+            changed[len(data) // 2] ^= 4
+            return bytes(changed)
+
+        monkeypatch.setattr(RemoteObjects, method, hurt)
+
+
+@pytest.fixture
+def remote(store: Path, tmp_path: Path) -> SubgridReader:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/{tmp_path.name}/{KEY}", (store / KEY).read_bytes())
+    url = f"memory://{tmp_path.name}"
+    return SubgridReader(f"{url}/subgrids/a", SPEC, root=url)
+
+
+@pytest.mark.parametrize(("method", "calls"), [("tail", 3), ("span", 3)])
+def test_what_was_hurt_on_the_way_is_fetched_again(
+    remote: SubgridReader, values: np.ndarray, monkeypatch, method: str, calls: int
+) -> None:
+    hurt = HurtOnTheWay(monkeypatch, method, times=2)
+    np.testing.assert_array_equal(read(remote), values[2:11])
+    assert hurt.calls == calls
+
+
+@pytest.mark.parametrize("method", ["tail", "span"])
+def test_what_stays_damaged_is_an_error(remote: SubgridReader, monkeypatch, method: str) -> None:
+    hurt = HurtOnTheWay(monkeypatch, method, times=99)
+    with pytest.raises(CorruptChunkError, match=r"subgrids/a/c/0/0/0/0.*fails its crc32c"):
+        read(remote)
+    assert hurt.calls == 3
+
+
+def test_a_damaged_file_is_read_once(store: Path) -> None:
+    data = bytearray((store / KEY).read_bytes())
+    data[40] ^= 1
+    (store / KEY).write_bytes(data)
+    with pytest.raises(CorruptChunkError, match="chunk 0 fails its crc32c"):
+        read(SubgridReader(store / "subgrids/a", SPEC))
+
+
+def test_a_missing_remote_shard_says_how_to_get_it_back(remote: SubgridReader) -> None:
+    with pytest.raises(MissingChunkError, match=r"subgrids/a/c/7/0/0/0: shard is missing; \w+"):
+        remote.read_rows(7, 0, 1, np.empty((1, 4, 3, 2), "f2"))
