@@ -32,7 +32,7 @@ class OpenBatch:
 
     ``buffers`` by name, of (rows, z, y, x); ``row`` int64 and ``repeated`` bool, (rows,).
     ``unclaimed`` rows belong to no block yet that is being loaded; ``blocks_ended`` have no later
-    batch.
+    batch. ``faulty`` rows could not be read, in runs of places (`c2s_model.data.corrupt`).
     """
 
     buffers: dict[str, Buffer]
@@ -41,6 +41,7 @@ class OpenBatch:
     unclaimed: int
     loading: list[list[Future[None]]] = field(default_factory=list)
     blocks_ended: int = 0
+    faulty: list[NDArray[np.int64]] = field(default_factory=list)
 
 
 Plan = Callable[[PlannedBlock, Mapping[int, OpenBatch]], Iterable[Callable[[], None]]]

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from math import gcd
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from c2s_data.schema import MASKS
-from c2s_data.store.reader import Store, open_store
+from c2s_data.store.reader import Store
 from c2s_data.store.shard import ShardSpec
-from c2s_data.store.subgrid_reader import SubgridReader, is_local
-from c2s_model.data.batches_ahead import BatchesAhead, BatchPool, Buffer, OpenBatch
-from c2s_model.data.sampler import (
-    Ends,
-    EpochOrder,
-    MapRows,
-    OrderOptions,
-    PlannedBlock,
-    Subgrids,
-    Target,
-    epoch_order,
-)
+from c2s_data.store.subgrid_reader import is_local
+from c2s_model.data.batches_ahead import BatchesAhead, BatchPool, OpenBatch
+from c2s_model.data.corrupt import CorruptRows, OnCorrupt
+from c2s_model.data.filler import Filler
+from c2s_model.data.resume import Place, check_order, check_store, make_state, place_in
+from c2s_model.data.sampler import Ends, EpochOrder, OrderOptions, epoch_order
+from c2s_model.data.selection import Subgrids, maps_of_split
+from c2s_model.data.store_handle import StoreHandle, StoreSource
 
 Batch = dict[str, torch.Tensor]
-StoreSource = str | os.PathLike[str] | Store | Callable[[], Store]
 SHARDS_IN_MEMORY: Final = 16
 CHUNKS_PER_LOCAL_READ: Final = 2
-TASK_ROWS: Final = 128
+_COUNTERS: Final = 1024
+"""Workers that count their corrupt rows each in a place of its own."""
 
 
 class SubgridDataset(IterableDataset[Batch]):
@@ -43,6 +38,11 @@ class SubgridDataset(IterableDataset[Batch]):
     already, or iterate over it. Every rank and worker reads its own part. Call `set_epoch` before
     each epoch; the order is a pure function of the seed and the epoch (`c2s_model.data.sampler`).
 
+    To go on where a training stopped, keep ``state_dict(batch)`` of the last batch used with the
+    checkpoint and give it to `load_state_dict` before the next iteration, on every rank. The
+    rest of the epoch then comes in the order it would have had, whatever the number of ranks and
+    workers is now; rows that were used are neither given nor read again.
+
     A batch is a dict of tensors:
 
     ================  =====================  =====================================================
@@ -51,13 +51,19 @@ class SubgridDataset(IterableDataset[Batch]):
     ``row``           (B,) int64             row in the store
     ``map``           (B,) int32             row of the catalog
     ``corner_zyx``    (B, 3) int32           lowest voxel in the map; negative in the margin
-    ``repeated``      (B,) bool              only under ``ends="pad"``: fills up the epoch
+    ``place``         (4,) int64             epoch, number of the batch in it over all ranks, and
+                                             batches done and readers, for `state_dict`
+    ``repeated``      (B,) bool              only under ``ends="pad"``: fills up the epoch; and
+                                             ``on_corrupt="skip"``: stands in for a lost row
     ================  =====================  =====================================================
 
     Parameters
     ----------
     store
-        Path or URL of a committed store, or an open one. It is opened again in every worker.
+        Path or URL of a committed store, or an open one. It is opened again in every worker,
+        always at the generation that was opened first.
+    generation
+        Which generation of the store; None for the newest, or that of the open store.
     split
         Only maps of this split, such as ``"train"``; None for all.
     targets
@@ -81,13 +87,20 @@ class SubgridDataset(IterableDataset[Batch]):
         Subgrids that all readers together hold to shuffle, by default as many as 16 shards: 8192
         of 96 KiB with one target, 0.8 GB, and a twelfth or two blocks more. A reader is allowed
         twelve reads in any case, to mix maps: 0.04 GB from files, 0.6 GB where a read is a shard.
+    on_corrupt
+        ``raise``, or ``skip``: copies of other rows of the batch, flagged in ``repeated``, stand
+        in for those of a corrupt or missing chunk. Sizes and numbers of batches stay the same on
+        all ranks. Each such chunk is logged as a warning, and `corrupt_rows` counts the rows.
+    max_corrupt_rows
+        Rows that each reader may replace in an epoch under ``skip``; more are an error.
 
     Raises
     ------
     ValueError
         Unknown targets, an empty split, or options that cannot stand together.
     c2s_data.errors.MissingChunkError, c2s_data.errors.CorruptChunkError
-        While iterating, where the store is damaged; array, shard and chunk are named.
+        While iterating, where the store is damaged; map, array, shard, chunk and its bytes are
+        named. Under ``on_corrupt="skip"`` only beyond the limit, or where a batch has no good row.
     """
 
     def __init__(
@@ -95,6 +108,7 @@ class SubgridDataset(IterableDataset[Batch]):
         store: StoreSource,
         *,
         split: str | None = None,
+        generation: int | None = None,
         targets: Sequence[str] = ("atom",),
         batch_size: int = 32,
         seed: int = 0,
@@ -108,6 +122,8 @@ class SubgridDataset(IterableDataset[Batch]):
         rank: int | None = None,
         world_size: int | None = None,
         threads: int = 2,
+        on_corrupt: OnCorrupt = "raise",
+        max_corrupt_rows: int = 512,
     ) -> None:
         super().__init__()
         unknown = set(targets) - set(MASKS)
@@ -117,6 +133,10 @@ class SubgridDataset(IterableDataset[Batch]):
             raise ValueError(f"density_dtype={density_dtype!r} is neither 'stored' nor 'float32'")
         if threads < 1 or seed < 0:
             raise ValueError(f"threads={threads} must be at least 1 and seed={seed} at least 0")
+        if on_corrupt not in ("raise", "skip"):
+            raise ValueError(f"on_corrupt={on_corrupt!r} is neither 'raise' nor 'skip'")
+        if max_corrupt_rows < 1:
+            raise ValueError(f"max_corrupt_rows={max_corrupt_rows} must be at least 1")
         self.options = OrderOptions(
             batch_size,
             subgrids,
@@ -133,33 +153,111 @@ class SubgridDataset(IterableDataset[Batch]):
         self.density_dtype = density_dtype
         self._threads = threads
         self._pools: list[BatchPool] = []
-        self._handle = StoreHandle(store)
+        self._order: tuple[tuple[Store, int, int], EpochOrder] | None = None
+        self._max_corrupt_rows = max_corrupt_rows if on_corrupt == "skip" else None
+        self._handle = StoreHandle(store, generation)
         # Shared memory, so that workers which persist over epochs see it change.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._place = torch.zeros(3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._corrupt_rows = torch.zeros(_COUNTERS, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     @property
     def epoch(self) -> int:
         """The epoch that the next iteration reads."""
-        return int(self._epoch.item())
+        return self._current_place().epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, on every rank the same; also reaches workers that already run."""
+        """Choose the epoch, on every rank the same; also reaches workers that already run.
+
+        Another epoch than the current one starts from its beginning; the current one stays where
+        `load_state_dict` put it.
+        """
         if epoch < 0:
             raise ValueError(f"epoch {epoch} is negative")
-        self._epoch.fill_(epoch)
+        if epoch != self.epoch:
+            self._go_to(Place(epoch))
+
+    @property
+    def corrupt_rows(self) -> int:
+        """Rows that were replaced under ``on_corrupt="skip"``, by all workers in all epochs."""
+        return int(self._corrupt_rows.sum())
+
+    def state_dict(self, batch: Mapping[str, torch.Tensor] | None = None) -> dict[str, Any]:
+        """Return where the training stands, as plain data for a checkpoint or JSON.
+
+        Parameters
+        ----------
+        batch
+            The last batch that was used; that workers have others ready does not matter. All ranks
+            are taken to have used as many batches, and have the same state. None: nothing of the
+            current epoch was used since it was set or loaded.
+
+        Returns
+        -------
+        dict
+            Epoch, batches done, and what the rest of the epoch depends on: the generation of the
+            store by its fingerprint, and the options by name.
+
+        Raises
+        ------
+        ValueError
+            `batch` is none of this dataset.
+        """
+        place = self._current_place()
+        if batch is not None:
+            if "place" not in batch:
+                raise ValueError("the batch has no 'place'; give it as this dataset returned it")
+            epoch, _, done, readers = batch["place"].tolist()
+            place = Place(epoch, done, readers)
+        return make_state(place, self._handle.open(), self.split, self._order_at(place))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the batch of a state, with any number of ranks and workers.
+
+        What is left of the epoch keeps its order: rank ``r`` of ``w`` gets every ``w``-th batch of
+        it. Where it cannot be dealt out evenly, ranks differ by one batch under ``ends="exact"``;
+        under ``drop`` up to ``w - 1`` batches are left out, under ``pad`` as many are repeated.
+        Where the ranks and workers do not divide the lanes of the epoch, a chunk is decoded by
+        several readers until it ends; memory stays as it is. Later epochs are like any other.
+
+        Raises
+        ------
+        ValueError
+            The state is damaged, or was taken with other options.
+        c2s_data.errors.StoreError
+            It belongs to another store, or to another generation of this one.
+        """
+        place = place_in(state)
+        check_store(state, self._handle.open())
+        check_order(state, self.split, self._order_at(place))
+        self._go_to(place)
+
+    def _current_place(self) -> Place:
+        return Place(*self._place.tolist())
+
+    def _go_to(self, place: Place) -> None:
+        self._place.copy_(torch.tensor(place))
 
     def order(self, num_workers: int = 0) -> EpochOrder:
         """Return the order of the current epoch for all ranks with so many workers each."""
+        place = self._current_place()
+        return self._order_at(place, self.world_size * max(1, num_workers))
+
+    def _order_at(self, place: Place, n_readers: int = 1) -> EpochOrder:
+        """Return an epoch's order; the readers that it began with, if any, come first."""
         store = self._handle.open()
         spec = store.subgrid_spec("density")
-        return epoch_order(
-            maps_of_split(store, self.split),
-            self._options(spec, store.url),
-            chunk_rows=spec.chunk_shape[0],
-            seed=self.seed,
-            epoch=self.epoch,
-            n_readers=self.world_size * max(1, num_workers),
-        )
+        arguments = store, place.epoch, place.readers or n_readers
+        if self._order is None or self._order[0] != arguments:
+            order = epoch_order(
+                maps_of_split(store, self.split),
+                self._options(spec, store.url),
+                chunk_rows=spec.chunk_shape[0],
+                seed=self.seed,
+                epoch=place.epoch,
+                n_readers=arguments[-1],
+            )
+            self._order = arguments, order
+        return self._order[1]
 
     def _options(self, spec: ShardSpec, url: str) -> OrderOptions:
         options, (chunk, shard) = self.options, (spec.chunk_shape[0], spec.shard_shape[0])
@@ -178,38 +276,62 @@ class SubgridDataset(IterableDataset[Batch]):
         return options
 
     def n_batches(self, num_workers: int = 0) -> int:
-        """Count the batches that this rank gets in the current epoch."""
-        order = self.order(num_workers)
-        readers = range(self.rank, self.world_size * max(1, num_workers), self.world_size)
-        n_readers = self.world_size * max(1, num_workers)
-        return sum(order.n_batches(reader, n_readers) for reader in readers)
+        """Count the batches that this rank gets in what is left of the current epoch."""
+        done, world = self._current_place().done, self.world_size
+        return len(self.order(num_workers).turns(done, world, self.rank, world))
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        place, order = self._current_place(), self.order(workers)
         reader, n_readers = self.rank + self.world_size * number, self.world_size * workers
-        order = self.order(workers)
-        if not order.n_batches(reader, n_readers):
+        turns = order.turns(place.done, self.world_size, reader, n_readers)
+        if not turns and not place.done:
             self._refuse_emptiness(n_readers)
-        lanes = order.n_lanes // n_readers
+        corrupt = CorruptRows(
+            self._handle.open(), self._max_corrupt_rows, self._corrupt_rows[number % _COUNTERS]
+        )
+        return self._read(order, place, turns, corrupt)
+
+    def _read(
+        self, order: EpochOrder, place: Place, turns: range, corrupt: CorruptRows
+    ) -> Iterator[Batch]:
+        # A reader meets these lanes in turn, some of their batches going to other readers.
+        lanes = order.n_lanes // gcd(order.n_lanes, turns.step)
+        shared_by = turns.step * lanes // order.n_lanes
         max_blocks = lanes + max(2, lanes // 12)
+        batch_rows = order.options.batch_size * shared_by
         # Taken out while in use, so that two iterations at once never share memory.
         pool = self._pools.pop() if self._pools else BatchPool()
-        filler = _Filler(self._handle.open(), ("density", *self.targets), order, pool)
-        filler.keep = max_blocks * (2 + order.block_rows // order.options.batch_size)
+        filler = Filler(
+            self._handle.open(),
+            ("density", *self.targets),
+            order,
+            pool,
+            keep=max_blocks * (2 + order.block_rows // batch_rows),
+            corrupt=corrupt,
+        )
         batches = BatchesAhead(
-            order.planned_blocks(reader, n_readers),
+            order.planned_blocks(turns, place.done),
             filler.plan,
             filler.open_batch,
             max_blocks=max_blocks,
             threads=self._threads,
         )
         try:
-            for batch in batches:
-                yield self._tensors(batch, filler)
+            for number, batch in zip(turns, batches, strict=True):
+                corrupt.mend(batch)
+                tensors = self._tensors(batch, filler)
+                tensors["place"] = self._place_after(number, place, order)
+                yield tensors
         finally:
             batches.close()
             self._pools[:] = [pool]
+
+    def _place_after(self, number: int, place: Place, order: EpochOrder) -> torch.Tensor:
+        steps = (number - place.done) // self.world_size + 1
+        done = min(place.done + steps * self.world_size, order.n_batches)
+        return torch.tensor([place.epoch, number, done, order.n_readers])
 
     def _refuse_emptiness(self, n_readers: int) -> None:
         """Raise where full batches are asked for that no reader has; ``exact`` may end early."""
@@ -221,7 +343,7 @@ class SubgridDataset(IterableDataset[Batch]):
             "batch_size or fewer readers"
         )
 
-    def _tensors(self, filled: OpenBatch, filler: _Filler) -> Batch:
+    def _tensors(self, filled: OpenBatch, filler: Filler) -> Batch:
         batch = {name: torch.from_numpy(buffer[0]) for name, buffer in filled.buffers.items()}
         density = batch["density"]
         if self.density_dtype == "float32" and density.dtype != torch.float32:
@@ -231,140 +353,12 @@ class SubgridDataset(IterableDataset[Batch]):
         batch["row"] = torch.from_numpy(filled.row)
         batch["map"] = torch.from_numpy(filler.map_index[filled.row])
         batch["corner_zyx"] = torch.from_numpy(filler.corner_zyx[filled.row])
-        if self.options.ends == "pad":
+        if self.options.ends == "pad" or self._max_corrupt_rows is not None:
             batch["repeated"] = torch.from_numpy(filled.repeated)
         return batch
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_pools": []}
-
-
-class StoreHandle:
-    """Opens a store in the process that reads it; what was opened before a fork is left alone."""
-
-    def __init__(self, source: StoreSource) -> None:
-        self._opener: Callable[[], Store]
-        self._store: Store | None = None
-        if isinstance(source, str | os.PathLike):
-            self._opener = partial(open_store, source)
-        elif callable(source):
-            self._opener = source
-        else:
-            self._opener, self._store = partial(open_store, source.url), source
-        self._pid = os.getpid()
-
-    def open(self) -> Store:
-        """Return the store of this process."""
-        if self._store is None or self._pid != os.getpid():
-            self._store, self._pid = self._opener(), os.getpid()
-        return self._store
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_opener": self._opener, "_store": None, "_pid": -1}
-
-
-class _Filler:
-    """Opens batches, and reads the runs of a block, of every array, to their places in them."""
-
-    keep = 8
-
-    def __init__(
-        self, store: Store, names: tuple[str, ...], order: EpochOrder, pool: BatchPool
-    ) -> None:
-        self.pool = pool
-        self.map_index, self.corner_zyx, _ = store.index()
-        self._readers = {
-            name: SubgridReader(f"{store.url}/subgrids/{name}", store.subgrid_spec(name))
-            for name in names
-        }
-        self._order = order
-        self._shard_rows = self._readers["density"].spec.shard_shape[0]
-
-    def open_batch(self, n: int) -> OpenBatch:
-        keep = self.keep if n == self._order.options.batch_size else 0
-        buffers = {
-            name: self.pool.get(name, (n, *reader.spec.shard_shape[1:]), reader.spec.dtype, keep)
-            for name, reader in self._readers.items()
-        }
-        return OpenBatch(buffers, np.empty(n, np.int64), np.empty(n, np.bool_), n)
-
-    def plan(
-        self, planned: PlannedBlock, batches: Mapping[int, OpenBatch]
-    ) -> list[Callable[[], None]]:
-        """Note the rows of a block in its batches; return the tasks that load them."""
-        block, targets = self._order.block(planned.lane, planned.number), planned.targets
-        runs = block.runs.tolist()
-        rows = np.concatenate([np.arange(start, stop) for start, stop in runs])[block.order]
-        repeated = block.repeated[block.order]
-        for begin, end, number, offset, _ in targets:
-            batch, part = batches[number], slice(offset, offset + end - begin)
-            batch.row[part], batch.repeated[part] = rows[begin:end], repeated[begin:end]
-        homes = {}
-        for name in self._readers:
-            buffers = [batches[target.batch].buffers[name] for target in targets]
-            homes[name] = _Homes.of(block.order, targets, buffers)
-        return [partial(self._load, task, done, homes) for task, done in _tasks(runs)]
-
-    def _load(self, runs: list[list[int]], done: int, homes: Mapping[str, _Homes]) -> None:
-        for start, stop in runs:
-            shard, first = divmod(start, self._shard_rows)
-            part = slice(done, done + stop - start)
-            for name, reader in self._readers.items():
-                arenas, which, place = homes[name]
-                last = first + stop - start
-                reader.scatter_rows(shard, first, last, arenas, which[part], place[part])
-            done = part.stop
-
-
-class _Homes(NamedTuple):
-    """Where each loaded row of a block goes: which arena, and row in it."""
-
-    arenas: list[NDArray[Any]]
-    which: NDArray[np.int64]
-    place: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls, order: NDArray[np.int64], targets: Sequence[Target], buffers: Sequence[Buffer]
-    ) -> _Homes:
-        arenas = list({id(buffer.arena): buffer.arena for buffer in buffers}.values())
-        number_of = {id(arena): number for number, arena in enumerate(arenas)}
-        counts = [target.end - target.begin for target in targets]
-        shifts = [b.first + t.offset - t.begin for t, b in zip(targets, buffers, strict=True)]
-        which, place = np.empty_like(order), np.empty_like(order)
-        which[order] = np.repeat([number_of[id(buffer.arena)] for buffer in buffers], counts)
-        place[order] = np.repeat(shifts, counts) + np.arange(len(order))
-        return cls(arenas, which, place)
-
-
-def _tasks(runs: list[list[int]]) -> Iterator[tuple[list[list[int]], int]]:
-    """Group runs into tasks; yield each with the number of rows before it."""
-    task: list[list[int]] = []
-    before = rows = 0
-    for run in runs:
-        task.append(run)
-        rows += run[1] - run[0]
-        if rows - before >= TASK_ROWS or run is runs[-1]:
-            yield task, before
-            task, before = [], rows
-
-
-def maps_of_split(store: Store, split: str | None) -> MapRows:
-    """Return where the maps of a split lie in the store.
-
-    Raises
-    ------
-    ValueError
-        No map with any subgrid is in this split.
-    """
-    chosen = [entry for entry in store.entries if split is None or entry.split == split]
-    if not any(entry.n_subgrids for entry in chosen):
-        known = sorted({str(entry.split) for entry in store.entries})
-        raise ValueError(f"{store.url}: no subgrids in split {split!r}; it has {known}")
-    columns = np.array(
-        [(entry.first_subgrid, entry.n_subgrids, entry.n_occupied) for entry in chosen], np.int64
-    )
-    return MapRows(*columns.T)
+        return self.__dict__ | {"_pools": [], "_order": None}
 
 
 def _given(**options: int | None) -> dict[str, int]:

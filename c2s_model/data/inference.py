@@ -15,7 +15,8 @@ from c2s_data.store.catalog_table import StoredEntry
 from c2s_data.store.reader import Store
 from c2s_data.store.subgrid_reader import SubgridReader
 from c2s_data.transforms.subgrid import stitch, stitch_into
-from c2s_model.data.dataset import Batch, StoreHandle, StoreSource
+from c2s_model.data.dataset import Batch
+from c2s_model.data.store_handle import StoreHandle, StoreSource
 
 
 class MapSubgrids(IterableDataset[Batch]):
@@ -147,7 +148,9 @@ def _on_cpu(values: torch.Tensor) -> NDArray[np.generic]:
 
 def _readers(store: Store, names: tuple[str, ...]) -> dict[str, SubgridReader]:
     return {
-        name: SubgridReader(f"{store.url}/subgrids/{name}", store.subgrid_spec(name))
+        name: SubgridReader(
+            f"{store.url}/subgrids/{name}", store.subgrid_spec(name), root=store.url
+        )
         for name in names
     }
 

@@ -9,10 +9,15 @@ Because batch ``t`` then comes from reader ``t mod n``, and a torch DataLoader t
 its workers in turn, the sequence of batches is the same for every number of ranks and workers
 whose product divides the number of lanes. For any other product the number of lanes is the next
 multiple, so that readers always differ by one sample at most.
+
+An epoch that was interrupted keeps the sequence it began with: `EpochOrder.batch` gives any batch
+of it without those before, and `EpochOrder.turns` deals what is left to any number of readers.
 """
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +26,8 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
-Subgrids = Literal["all", "occupied"]
+from c2s_model.data.selection import MapRows, Rows, Subgrids, cut_to_grid, selected_ranges
+
 Ends = Literal["exact", "drop", "pad"]
 
 LANES: Final = (48, 24, 12, 6, 3, 1)
@@ -33,14 +38,6 @@ LANE_ROWS: Final = 512
 BLOCK_READS: Final = 4
 """Reads that a block holds at least, so that its batches mix maps."""
 _REST, _PIECES, _BLOCK = range(3)
-
-
-class MapRows(NamedTuple):
-    """Where the maps lie: int64 (m,) first row, rows, and how many with C-alphas come first."""
-
-    first: Rows
-    n: Rows
-    n_occupied: Rows
 
 
 class Block(NamedTuple):
@@ -76,11 +73,15 @@ class Target(NamedTuple):
 
 
 class PlannedBlock(NamedTuple):
-    """A block that a reader needs, and where in which of its batches the rows go."""
+    """A block that a reader needs, and where in which of its batches the rows go.
+
+    ``again`` says that another batch of the epoch has these rows already (``ends="pad"``).
+    """
 
     lane: int
     number: int
     targets: tuple[Target, ...]
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ class EpochOrder:
         Lanes; a multiple of the readers.
     lane_edges
         (n_lanes + 1,) where the lanes are cut out of the line.
+    n_readers
+        Readers that the epoch began with; they decide which lanes' ends share a batch.
     options, seed, epoch
         As given.
     """
@@ -152,6 +155,7 @@ class EpochOrder:
     n_rows: int
     n_lanes: int
     lane_edges: Rows
+    n_readers: int
     options: OrderOptions
     seed: int
     epoch: int
@@ -161,7 +165,7 @@ class EpochOrder:
         return np.concatenate(([0], np.cumsum(self.pieces[:, 1] - self.pieces[:, 0])))
 
     @cached_property
-    def _edges_of(self) -> dict[int, Rows]:
+    def _edges_of(self) -> dict[int, list[int]]:
         return {}
 
     @cached_property
@@ -175,7 +179,7 @@ class EpochOrder:
         """Rows of a lane; lanes differ by one at most."""
         return int(self.lane_edges[lane + 1] - self.lane_edges[lane])
 
-    def block_edges(self, lane: int) -> Rows:
+    def block_edges(self, lane: int) -> list[int]:
         """Places in a lane where its blocks begin, and its end."""
         if lane not in self._edges_of:
             begin, end = self.lane_edges[lane : lane + 2].tolist()
@@ -185,13 +189,13 @@ class EpochOrder:
             # A chunk that two blocks share would be decoded twice.
             inner = np.unique(self._line[np.searchsorted(self._line, wanted)])
             edges = np.concatenate(([begin], inner[inner < end], [end])) - begin
-            self._edges_of[lane] = edges
+            self._edges_of[lane] = edges.tolist()
         return self._edges_of[lane]
 
     def block(self, lane: int, number: int) -> Block:
         """Return what a block holds and in what order it is given out."""
-        edges = self.lane_edges[lane] + self.block_edges(lane)
-        begin, end = int(edges[number]), int(edges[number + 1])
+        edges, first = self.block_edges(lane), int(self.lane_edges[lane])
+        begin, end = first + edges[number], first + edges[number + 1]
         low = int(np.searchsorted(self._line, begin, side="right")) - 1
         high = int(np.searchsorted(self._line, end, side="left"))
         runs = self.pieces[low:high].copy()
@@ -202,53 +206,131 @@ class EpochOrder:
             _rng(self.seed, self.epoch, _BLOCK, lane, number).shuffle(order)
         return Block(runs, order, np.arange(begin, end) >= self.n_rows)
 
-    def batches(self, reader: int, n_readers: int) -> Iterator[tuple[Segment, ...]]:
-        """Yield the batches of one reader; every segment of a block follows the one before it.
+    @cached_property
+    def _rounds(self) -> int:
+        """Whole batches that every lane has."""
+        return min(map(self.lane_rows, range(self.n_lanes))) // self.options.batch_size
 
-        Raises
-        ------
-        ValueError
-            If the order was made for a number of readers that `n_readers` does not divide.
+    @cached_property
+    def _joined_tails(self) -> dict[int, list[tuple[Segment, ...]]]:
+        return {}
+
+    def _tail(self, reader: int) -> list[tuple[Segment, ...]]:
+        """Join what the rounds leave of one first reader's lanes to batches."""
+        if reader not in self._joined_tails:
+            size = self.options.batch_size
+            batches: list[list[Segment]] = [[]]
+            room = size
+            for lane in range(reader, self.n_lanes, self.n_readers):
+                place, end = self._rounds * size, self.lane_rows(lane)
+                while place < end:
+                    n = min(room, end - place)
+                    batches[-1] += self._segments(lane, place, place + n)
+                    place, room = place + n, room - n
+                    if not room:
+                        batches.append([])
+                        room = size
+            self._joined_tails[reader] = [tuple(batch) for batch in batches if batch]
+        return self._joined_tails[reader]
+
+    def _segments(self, lane: int, begin: int, end: int) -> Iterator[Segment]:
+        """Yield places ``begin`` to ``end`` of a lane, cut where its blocks are."""
+        edges = self.block_edges(lane)
+        block = bisect_right(edges, begin) - 1
+        while begin < end:
+            stop = min(end, edges[block + 1])
+            yield Segment(lane, block, begin - edges[block], stop - edges[block])
+            begin, block = stop, block + 1
+
+    @cached_property
+    def n_batches(self) -> int:
+        """Batches of the epoch, over all readers."""
+        lanes = np.diff(self.lane_edges).reshape(-1, self.n_readers)
+        return int((-(-lanes.sum(axis=0) // self.options.batch_size)).sum())
+
+    @cached_property
+    def digest(self) -> str:
+        """The order as a short text that says whether another program laid out the same."""
+        parts = [self.pieces, self.lane_edges]
+        parts += [self.block(0, 0).order] if self.lane_rows(0) else []
+        joined = b"".join(part.astype("<i8").tobytes() for part in parts)
+        return hashlib.sha256(joined).hexdigest()[:16]
+
+    def batch(self, number: int) -> tuple[Segment, ...]:
+        """Return where the rows of any batch of the epoch lie, 0 <= number < n_batches."""
+        turn, lane = divmod(number, self.n_lanes)
+        if turn < self._rounds:
+            size = self.options.batch_size
+            return tuple(self._segments(lane, turn * size, turn * size + size))
+        # Readers whose ends need more batches come first, so the numbers have no gaps.
+        turn, reader = divmod(number - self._rounds * self.n_lanes, self.n_readers)
+        return self._tail(reader)[turn]
+
+    def turns(self, done: int, world_size: int, reader: int, n_readers: int) -> range:
+        """Return which batches one reader gives out after the first ``done`` of the epoch.
+
+        Reader ``rank + world_size * worker`` of ``n_readers`` takes every ``n_readers``-th. Ranks
+        get equally many under ``drop`` and ``pad``: what is left is cut, or its last batches are
+        given again, by fewer than ``world_size`` batches. Numbers of `n_batches` and more mean
+        such a repeated batch. Without an interruption nothing is cut or repeated here.
         """
-        if self.n_lanes % n_readers or not 0 <= reader < n_readers:
-            raise ValueError(
-                f"reader {reader} of {n_readers} does not fit {self.n_lanes} lanes; "
-                "make the order for this number of readers"
-            )
-        size = self.options.batch_size
-        lanes = range(reader, self.n_lanes, n_readers)
-        rounds = min(map(self.lane_rows, range(self.n_lanes))) // size
-        cutters = [_Cutter(lane, self.block_edges(lane)) for lane in lanes]
-        for _ in range(rounds):
-            for cutter in cutters:
-                yield tuple(cutter.take(size))
-        yield from _joined_tails(cutters, size)
+        left = max(0, self.n_batches - done)
+        if left and self.options.ends == "drop":
+            left -= left % world_size
+        if left and self.options.ends == "pad":
+            left += -left % world_size
+        return range(done + reader, done + left, n_readers)
 
-    def planned_blocks(self, reader: int, n_readers: int) -> Iterator[PlannedBlock]:
-        """Yield the blocks of one reader in the order in which `batches` first needs them."""
-        growing: dict[tuple[int, int], list[Target]] = {}
-        finished: set[tuple[int, int]] = set()
-        for number, batch in enumerate(self.batches(reader, n_readers)):
-            offset, rows = 0, sum(segment.end - segment.begin for segment in batch)
-            for lane, block, begin, end in batch:
-                target = Target(begin, end, number, offset, rows)
-                growing.setdefault((lane, block), []).append(target)
+    def planned_blocks(self, turns: range, done: int = 0) -> Iterator[PlannedBlock]:
+        """Yield the blocks that some batches need, in the order in which they first do.
+
+        Parameters
+        ----------
+        turns
+            Numbers of the batches, from `turns`.
+        done
+            Batches of the epoch that were given out before.
+        """
+        growing: dict[tuple[int, int, bool], list[Target]] = {}
+        finished: set[tuple[int, int, bool]] = set()
+        current: dict[int, tuple[int, int, bool]] = {}
+        for place, number in enumerate(turns):
+            segments, again = self._given(number, done)
+            offset, rows = 0, sum(segment.end - segment.begin for segment in segments)
+            for lane, block, begin, end in segments:
+                # A repeated batch loads its rows anew: a row of a load has but one place to go to.
+                key = lane, block, again
+                target = Target(begin, end, place, offset, rows)
+                growing.setdefault(key, []).append(target)
                 offset += end - begin
+                # Other readers may have the end of a block after an interruption.
+                before = current.get(lane, key)
+                if before != key and before in growing:
+                    finished.add(before)
+                current[lane] = key
                 if end == self._block_size(lane, block):
-                    finished.add((lane, block))
+                    finished.add(key)
             # A dict keeps the order of first use; a block waits for those before it.
             while growing and (first := next(iter(growing))) in finished:
                 finished.remove(first)
-                yield PlannedBlock(*first, tuple(growing.pop(first)))
+                yield _planned(first, growing.pop(first))
+        for key, targets in growing.items():
+            yield _planned(key, targets)
+
+    def _given(self, number: int, done: int) -> tuple[tuple[Segment, ...], bool]:
+        if number < self.n_batches:
+            return self.batch(number), False
+        left = self.n_batches - done
+        return self.batch(self.n_batches - 1 - (number - self.n_batches) % left), True
 
     def _block_size(self, lane: int, number: int) -> int:
         edges = self.block_edges(lane)
-        return int(edges[number + 1] - edges[number])
+        return edges[number + 1] - edges[number]
 
-    def n_batches(self, reader: int, n_readers: int) -> int:
-        """Count the batches of one reader."""
-        rows = sum(self.lane_rows(lane) for lane in range(reader, self.n_lanes, n_readers))
-        return -(-rows // self.options.batch_size)
+
+def _planned(key: tuple[int, int, bool], targets: list[Target]) -> PlannedBlock:
+    lane, number, again = key
+    return PlannedBlock(lane, number, tuple(targets), again)
 
 
 def epoch_order(
@@ -280,7 +362,8 @@ def epoch_order(
     EpochOrder
         The same for the same arguments on every machine with the same numpy.
     """
-    ranges = selected_ranges(maps, options, chunk_rows, _rng(seed, epoch, _REST))
+    rng = _rng(seed, epoch, _REST)
+    ranges = selected_ranges(maps, options.subgrids, options.rest_share, chunk_rows, rng)
     pieces = cut_to_grid(ranges, options.rows_per_read)
     if options.shuffle:
         pieces = _rng(seed, epoch, _PIECES).permutation(pieces)
@@ -295,7 +378,7 @@ def epoch_order(
     edges = np.arange(n_lanes + 1) * (n_placed // n_lanes)
     edges += np.minimum(np.arange(n_lanes + 1), n_placed % n_lanes)
     line = np.tile(pieces, (copies, 1))
-    return EpochOrder(line, n_rows, n_lanes, edges, options, seed, epoch)
+    return EpochOrder(line, n_rows, n_lanes, edges, n_readers, options, seed, epoch)
 
 
 def lanes_for(n_rows: int, options: OrderOptions, n_readers: int) -> int:
@@ -304,87 +387,6 @@ def lanes_for(n_rows: int, options: OrderOptions, n_readers: int) -> int:
     fitting = (n for n in LANES if n * enough <= n_rows and n * block <= options.buffer_rows)
     lanes = next(fitting, 1)
     return -(-lanes // n_readers) * n_readers
-
-
-def selected_ranges(
-    maps: MapRows, options: OrderOptions, chunk_rows: int, rng: np.random.Generator
-) -> Rows:
-    """Return the wanted rows as (k, 2) ranges [start, stop), in the order of the store."""
-    everything = options.subgrids == "all"
-    stops = maps.first + (maps.n if everything else maps.n_occupied)
-    ranges = np.stack([maps.first, stops], axis=1)
-    if options.rest_share:
-        drawn = [
-            _drawn_rest(int(start), int(stop), options.rest_share, chunk_rows, rng)
-            for start, stop in zip(stops, maps.first + maps.n, strict=True)
-        ]
-        ranges = np.concatenate([ranges, *drawn])
-        ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
-    return ranges[ranges[:, 1] > ranges[:, 0]]
-
-
-def _drawn_rest(
-    start: int, stop: int, share: float, chunk_rows: int, rng: np.random.Generator
-) -> Rows:
-    # Whole chunks, since a chunk is decoded for one row as for all.
-    runs: Rows = rng.permutation(cut_to_grid(np.array([[start, stop]]), chunk_rows))
-    wanted = round(share * (stop - start))
-    after = np.cumsum(runs[:, 1] - runs[:, 0])
-    before = after - (runs[:, 1] - runs[:, 0])
-    runs = runs[before < wanted]
-    if len(runs):
-        runs[-1, 1] -= max(0, int(after[len(runs) - 1]) - wanted)
-    return runs
-
-
-def cut_to_grid(ranges: Rows, step: int) -> Rows:
-    """Cut ranges at every multiple of `step`; (k, 2) in, (m, 2) out, in the same order."""
-    ranges = ranges[ranges[:, 1] > ranges[:, 0]]
-    low, high = ranges[:, 0] // step, (ranges[:, 1] - 1) // step
-    counts = high - low + 1
-    owner = np.repeat(np.arange(len(ranges)), counts)
-    cell = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts) + low[owner]
-    starts = np.maximum(ranges[owner, 0], cell * step)
-    stops = np.minimum(ranges[owner, 1], (cell + 1) * step)
-    return np.stack([starts, stops], axis=1)
-
-
-class _Cutter:
-    """Cuts one lane into segments that never cross a block."""
-
-    def __init__(self, lane: int, edges: Rows) -> None:
-        self._lane = lane
-        self._edges = edges.tolist()
-        self._block = 0
-        self._place = 0
-
-    @property
-    def left(self) -> int:
-        return int(self._edges[-1]) - self._place
-
-    def take(self, n: int) -> Iterator[Segment]:
-        while n:
-            begin, end = self._edges[self._block], self._edges[self._block + 1]
-            stop = min(end, self._place + n)
-            yield Segment(self._lane, self._block, self._place - begin, stop - begin)
-            n -= stop - self._place
-            self._place = stop
-            self._block += stop == end
-
-
-def _joined_tails(cutters: list[_Cutter], size: int) -> Iterator[tuple[Segment, ...]]:
-    batch: list[Segment] = []
-    room = size
-    for cutter in cutters:
-        while cutter.left:
-            n = min(room, cutter.left)
-            batch += cutter.take(n)
-            room -= n
-            if not room:
-                yield tuple(batch)
-                batch, room = [], size
-    if batch:
-        yield tuple(batch)
 
 
 def _rng(*key: int) -> np.random.Generator:

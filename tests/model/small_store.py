@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import zarr
 
 from c2s_data.errors import StoreError
 from c2s_data.store.shard import ShardSpec
+from c2s_model.data import SubgridDataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,7 @@ class PlainStore:
 
     def __init__(self, folder: Path, entries: tuple[Entry, ...], specs: dict[str, ShardSpec]):
         self.url = str(folder)
+        self.generation, self.fingerprint = 1, "f1" * 32
         self.entries = entries
         self.attrs = {"box": specs["density"].shard_shape[1], "core": 4}
         self._specs = specs
@@ -81,3 +84,30 @@ def write_store(
     for name, values in (("map", map_index), ("corner_zyx", corner), ("n_ca", n_ca)):
         group.create_array(name, data=values)
     return partial(PlainStore, folder, tuple(entries), specs)
+
+
+def small(opener, **options) -> SubgridDataset:
+    return SubgridDataset(opener, **({"batch_size": 7, "rank": 0, "world_size": 1} | options))
+
+
+def rows(batches) -> list[int]:
+    return [row for batch in batches for row in batch["row"].tolist()]
+
+
+def all_rows(store: PlainStore, split=None, occupied=False) -> list[int]:
+    return [
+        row
+        for entry in store.entries
+        if split in (None, entry.split)
+        for row in range(
+            entry.first_subgrid,
+            entry.first_subgrid + (entry.n_occupied if occupied else entry.n_subgrids),
+        )
+    ]
+
+
+def copy_of(opener, folder: Path):
+    """The same store again, in a folder of its own that a test may damage."""
+    store = opener()
+    shutil.copytree(store.url, folder)
+    return lambda: PlainStore(folder, store.entries, store._specs)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from c2s_model.data import SubgridDataset
-
-
-def small(opener, **options) -> SubgridDataset:
-    return SubgridDataset(opener, **({"batch_size": 7, "rank": 0, "world_size": 1} | options))
+from small_store import small
 
 
 @pytest.mark.parametrize(
@@ -22,6 +17,9 @@ def small(opener, **options) -> SubgridDataset:
         ({"threads": 0}, "threads"),
         ({"seed": -1}, "seed"),
         ({"batch_size": 0}, "batch_size"),
+        ({"on_corrupt": "ignore"}, "on_corrupt"),
+        ({"on_corrupt": "skip", "max_corrupt_rows": 0}, "max_corrupt_rows"),
+        ({"generation": 3}, "generation=3 needs a path"),
     ],
 )
 def test_wrong_options_are_refused_at_once(plain_store, options, message):
