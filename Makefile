@@ -8,6 +8,7 @@
 #   CONSTRAINTS  file of pinned versions; empty for the newest
 #   OUT          folder that the demo writes
 #   PYTEST_ARGS  passed on to pytest
+#   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
 PYTHON := $(shell for name in python3.11 python3; do \
@@ -23,6 +24,7 @@ TORCH_INDEX ?=
 CONSTRAINTS ?= $(wildcard $(PINS))
 OUT ?= demo-out
 PYTEST_ARGS ?=
+FULL ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -38,7 +40,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-data test-newest lint format constraints clean FORCE
+.PHONY: help env demo test test-data test-newest test-faults lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -56,6 +58,9 @@ test-data: $(READY) ## run the tests of c2s_data, which need no torch
 
 test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 	$(MAKE) test-data PYTHON=$(PYTHON_NEWEST) VENV=.venv-newest TORCH= CONSTRAINTS=
+
+test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
+	FULL=$(FULL) $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check
