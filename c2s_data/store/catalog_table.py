@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from c2s_data.errors import StoreError
 from c2s_data.plan import Failure, PlannedEntry, group_name
 from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS
+from c2s_data.store.parquet import decode_table, encode_table
 from c2s_data.store.receipt import Receipt
 
 _FIELDS: Final[dict[str, pa.DataType]] = {
@@ -122,9 +121,7 @@ def encode_catalog(rows: list[dict[str, Any]]) -> bytes:
     extra = [name for name in rows[0] if name not in fields] if rows else []
     fields = fields | dict.fromkeys(extra, pa.string())
     table = pa.Table.from_pylist(rows, schema=pa.schema(list(fields.items())))
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return encode_table(table)
 
 
 def decode_catalog(data: bytes, where: str) -> list[dict[str, Any]]:
@@ -135,10 +132,10 @@ def decode_catalog(data: bytes, where: str) -> list[dict[str, Any]]:
     StoreError
         If the object is no catalog of this version.
     """
+    table = decode_table(data, where)
     try:
-        table = pq.read_table(pa.BufferReader(data))
         rows: list[dict[str, Any]] = table.to_pylist(maps_as_pydicts="strict")
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, KeyError, ValueError) as error:
         raise StoreError(f"{where}: the catalog cannot be read: {error}") from error
     missing = [name for name in _FIELDS if name not in table.column_names]
     if missing:

@@ -26,6 +26,7 @@ from c2s_data.store.sealed import is_sealed, seal, unseal
 
 TTL_S: Final = 60.0
 HEARTBEAT_S: Final = 15.0
+_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -166,20 +167,32 @@ def current(objects: Objects) -> tuple[int, Holder | None]:
 
 
 def _take(objects: Objects, purpose: str) -> Lease:
-    epoch, holder = current(objects)
-    if holder is None or not holder.in_force:
-        mine = _new_holder(purpose)
+    for _ in range(_ROUNDS):
+        epoch, holder = current(objects)
+        if holder is not None and holder.in_force:
+            break
+        mine, key = _new_holder(purpose), lease_key(epoch + 1)
         data = seal(asdict(mine))
         # Where the answer to a request was lost, the object itself says whose it is.
-        if objects.create(lease_key(epoch + 1), data) or objects.holds(lease_key(epoch + 1), data):
+        if not objects.create(key, data) and not _is_mine(objects, key, data):
+            continue
+        if current(objects)[0] == epoch + 1:
             for older in range(max(1, epoch - 1), epoch + 1):
                 objects.delete(lease_key(older))
             return Lease(objects, epoch + 1, mine)
-        _, holder = current(objects)
+        # This process looked so long ago that its number had come, gone and been removed.
+        objects.delete(key)
     raise LeaseError(
         f"{objects.url} is held by {holder}; wait until it has ended, or stop it. If that machine "
         f"is gone, the lease ends {TTL_S:.0f} s after its last sign of life"
     )
+
+
+def _is_mine(objects: Objects, key: str, data: bytes) -> bool:
+    try:
+        return objects.holds(key, data)
+    except MissingChunkError:
+        return False
 
 
 def _new_holder(purpose: str) -> Holder:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from c2s_data.errors import StoreError
 from c2s_data.plan import Failure
+from c2s_data.store.parquet import decode_table, encode_table
 from c2s_data.store.receipt import InputFile, Receipt, WrittenObject
 
 _FIELDS = (
@@ -60,9 +59,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         {name: pa.array(list(column), kind)
          for (name, kind), column in zip(_FIELDS, columns, strict=True)}
     )  # fmt: skip
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    return encode_table(table)
 
 
 def decode_manifest(data: bytes, where: str) -> Manifest:
@@ -73,8 +70,9 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
     StoreError
         If the object is no manifest.
     """
+    table = decode_table(data, where)
     try:
-        rows = pq.read_table(pa.BufferReader(data)).to_pylist()
+        rows = table.to_pylist()
         objects, skipped = [], {}
         inputs: dict[str, list[InputFile]] = {}
         for row in rows:

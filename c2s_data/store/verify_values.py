@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from c2s_data.errors import StoreError
@@ -34,6 +32,7 @@ from c2s_data.store.layout import (
 )
 from c2s_data.store.map_group import map_documents
 from c2s_data.store.objects import Objects
+from c2s_data.store.parquet import decode_table
 from c2s_data.store.shard import decode_chunk, decode_chunks, decode_shard, shard_index
 from c2s_data.store.verify_report import Fault, Kind
 from c2s_data.transforms.subgrid import stitch_into
@@ -213,8 +212,8 @@ class _Checking:
         group = self._planned.group
         key = residues_key(group)
         try:
-            pq.read_table(pa.BufferReader(self._get(key)))
-        except (pa.ArrowException, OSError) as error:
+            decode_table(self._get(key), key)
+        except StoreError as error:
             self._fault("unreadable", key, str(error))
         key = statistics_key(group)
         try:

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from c2s_data import __version__
@@ -24,6 +23,7 @@ from c2s_data.schema import MASKS
 from c2s_data.store.layout import Layout, residues_key, shard_key, statistics_key
 from c2s_data.store.map_group import write_map_group
 from c2s_data.store.objects import Objects
+from c2s_data.store.parquet import encode_table
 from c2s_data.store.receipt import InputFile, Receipt, WrittenObject, put_checked, write_receipt
 from c2s_data.store.shard import ShardEncoder, ShardSpec
 from c2s_data.transforms.label import VoxelLabels
@@ -161,7 +161,7 @@ def _labeled_windows(
 
 
 def _write_tables(objects: Objects, group: str, made: LabeledMap) -> Iterator[WrittenObject]:
-    yield put_checked(objects, residues_key(group), _parquet(made.residues))
+    yield put_checked(objects, residues_key(group), encode_table(pa.table(dict(made.residues))))
     yield put_checked(objects, statistics_key(group), _npz(made.statistics))
 
 
@@ -179,12 +179,6 @@ def _flushed_early(objects: Objects, written: Iterable[WrittenObject]) -> tuple[
     for wait in waits:
         wait.result()  # An error of the disk is told once only.
     return tuple(done)
-
-
-def _parquet(columns: Mapping[str, Any]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.table(dict(columns)), sink, compression="zstd")
-    return sink.getvalue()
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

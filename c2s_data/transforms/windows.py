@@ -51,6 +51,22 @@ def margin_of(box: int, core: int) -> int:
     return (box - core) // 2
 
 
+def voxels_in_windows(shape_zyx: Shape, box: int, core: int) -> int:
+    """Return how many voxels of the map all windows hold together; margins beyond it hold none.
+
+    Raises
+    ------
+    ValueError
+        If the sides do not fit each other or the map is empty.
+    """
+    margin = margin_of(box, core)
+    total = 1
+    for side, n in zip(shape_zyx, windows_per_axis(shape_zyx, core), strict=True):
+        starts = core * np.arange(n) - margin
+        total *= int((np.minimum(starts + box, side) - np.maximum(starts, 0)).sum())
+    return total
+
+
 def window_corners(shape_zyx: Shape, box: int, core: int) -> NDArray[np.int32]:
     """Return the first voxel of every window, in the published order.
 
