@@ -22,11 +22,11 @@ from c2s_data.label_model import (
     residue_columns,
     secondary_structure,
 )
-from c2s_data.plan import Failure, Plan, PlannedEntry, digest_of_file
+from c2s_data.plan import Failure, Plan, PlannedEntry, digest_of_ends, digest_of_file
 from c2s_data.schema import CLASS_NAMES, MASKS
 from c2s_data.sources.atomic_model import AtomicModel, read_atomic_model
 from c2s_data.sources.density_map import MAX_VOXELS, DensityMap, read_density_map
-from c2s_data.store.begin import check_lineage
+from c2s_data.store.begin import claim_lineage
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import InputFile, valid_receipt, write_failure
@@ -125,7 +125,7 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
     try:
         if receipt is None:
             made = build_entry(planned, plan_facts.config)
-            check_lineage(objects, plan_facts.lineage)
+            claim_lineage(objects, plan_facts.lineage)
             receipt = write_entry(objects, Layout.of(plan_facts.config), planned, made)
     except StoreError:
         raise
@@ -286,18 +286,19 @@ def _planned_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFi
     assert density.file_sha256 is not None
     read = (density.values_zyx.shape, density.voxel_size_zyx_A, density.origin_xyz_A)
     expected = (planned.source_shape_zyx, planned.voxel_size_zyx_A, planned.origin_xyz_A)
-    if read != expected or density.file_bytes != planned.map_bytes:
+    same_size = read == expected and density.file_bytes == planned.map_bytes
+    if not same_size or digest_of_ends(planned.entry.map) != planned.map_ends_sha256:
         raise MapError(
             MapReason.CHANGED,
             f"{planned.entry.map}: the file is not the one that was planned (shape, voxel size, "
-            f"origin {read}, planned {expected}); restore it, or build another store",
+            f"origin {read}, planned {expected}); restore it, or plan again",
         )
     digest = digest_of_file(planned.entry.model)
     if digest != planned.model_sha256:
         raise ModelError(
             ModelReason.CHANGED,
             f"{planned.entry.model}: the file is not the one that was planned; restore it, or "
-            "build another store",
+            "plan again",
         )
     return (
         InputFile("map", Path(planned.entry.map).name, density.file_bytes, density.file_sha256),

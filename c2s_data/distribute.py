@@ -37,11 +37,11 @@ from c2s_data.plan import DEFAULT_TASK_MEMORY, Failure, Plan, PlannedEntry, larg
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import MAX_VOXELS
 from c2s_data.store.begin import begin_store, check_place
-from c2s_data.store.commit import Committed, commit
+from c2s_data.store.commit import Committed, commit, pending_entries
 from c2s_data.store.free_space import require_space
 from c2s_data.store.lease import hold
 from c2s_data.store.objects import open_objects
-from c2s_data.store.receipt import valid_receipt, write_failure
+from c2s_data.store.receipt import write_failure
 
 _LOOK_EVERY_S: Final = 5.0
 
@@ -348,8 +348,8 @@ def build_store(
         fresh = make_plan(
             entries, config, task_memory_bytes=task_memory_bytes, max_voxels=max_voxels
         )
-        plan = begin_store(objects, fresh, rebuild=rebuild)
-        pending = pending_entries(objects.url, plan)
+        plan = begin_store(objects, fresh, rebuild=rebuild, guard=lease.check)
+        pending = pending_entries(objects, plan)
         if not pending:
             on_plan(plan, 0, None)
             return commit(objects, plan, lease.check)
@@ -358,9 +358,3 @@ def build_store(
             on_plan(plan, len(pending), client.dashboard_link)
             run_on_client(client, objects.url, plan, pending, on_outcome)
         return commit(objects, plan, lease.check)
-
-
-def pending_entries(url: str, plan: Plan) -> list[PlannedEntry]:
-    """Return the buildable entries that have no valid receipt."""
-    objects = open_objects(url)
-    return [entry for entry in plan.buildable if valid_receipt(objects, entry) is None]

@@ -22,7 +22,7 @@ def extend_plan(earlier: Plan, fresh: Plan, is_built: IsBuilt, *, rebuild: bool 
 
     New entries get rows behind all others. An entry whose inputs are the same keeps its rows and
     takes over what only the catalog says (split, further columns, folders). An entry that was never
-    built and has other inputs now, or is gone, is planned anew or dropped.
+    built and has other inputs now is planned anew in new rows, one that is gone is dropped.
 
     Parameters
     ----------
@@ -92,17 +92,17 @@ class _Growing:
         if old.failure is None and identity(old) == identity(fresh):
             # What a task may need at most is a matter of this run, not of the entry.
             self.entries[old.map_index] = replace(old, entry=fresh.entry)
-        elif not self._is_built(old):
+        elif old.failure is not None:
             again = replace(fresh, map_index=old.map_index, revision=old.revision)
-            self._place(again, at=old.map_index)
+            self._place(again, at=old.map_index)  # It owned no rows, so nobody can write them.
+        elif not self._is_built(old):
+            self._replace(old, fresh, "replaced", "its inputs changed before it was built")
         elif _only_gone(old, fresh):
             # The store holds it; whether its inputs are still kept is the user's choice.
             entry = replace(fresh.entry, map=old.entry.map, model=old.entry.model)
             self.entries[old.map_index] = replace(old, entry=entry)
         elif rebuild and fresh.failure is None:
-            why = Failure(WITHDRAWN, "rebuilt", "built anew from other inputs in later rows")
-            self.entries[old.map_index] = replace(old, withdrawn=why)
-            self._append(fresh, old.revision + 1)
+            self._replace(old, fresh, "rebuilt", "built anew from other inputs in later rows")
         else:
             return _changes(old, fresh)
         return []
@@ -130,6 +130,12 @@ class _Growing:
             why = Failure(WITHDRAWN, "dropped", "left the catalog before it was built")
             self.entries[old.map_index] = replace(old, withdrawn=why)
         return faults
+
+    def _replace(self, old: PlannedEntry, fresh: PlannedEntry, reason: str, message: str) -> None:
+        """Give an entry new rows and a new group: a part may still be writing into the old ones."""
+        why = Failure(WITHDRAWN, reason, message)
+        self.entries[old.map_index] = replace(old, withdrawn=why)
+        self._append(fresh, old.revision + 1)
 
     def _append(self, fresh: PlannedEntry, revision: int) -> None:
         self.entries.append(fresh)  # _place puts the final one there.

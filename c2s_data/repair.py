@@ -266,7 +266,7 @@ class _Repair:
         for candidate in reversed(list(_plans(known)) if damaged else []):
             groups = known.receipts if candidate is plan else newest.manifest.inputs
             done = [e.entry_id for e in candidate.buildable if e.group in groups]
-            made = shared_objects(self._objects, candidate, done)
+            made = shared_objects(candidate, known.receipts, done)
             for key in self._take(*damaged):
                 data = made.get(key, b"")
                 if hashlib.sha256(data).hexdigest() == committed[key]:

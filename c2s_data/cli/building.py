@@ -56,21 +56,21 @@ def plan(
     from c2s_data.plan import make_plan
     from c2s_data.sources.catalog import read_catalog
     from c2s_data.store.begin import begin_store, check_place
+    from c2s_data.store.commit import pending_entries
     from c2s_data.store.free_space import require_space
     from c2s_data.store.lease import hold
     from c2s_data.store.objects import open_objects
-    from c2s_data.store.receipt import valid_receipt
 
     config = _config(preset, box, core, origin, secondary, codec, non_finite)
     print_choices(console(), config, preset_given=preset is not None)
     memory_bytes = parse_bytes(task_memory)
     entries, objects = read_catalog(catalog), open_objects(store)
     check_place(objects)
-    with hold(objects, "plan"):
+    with hold(objects, "plan") as lease:
         fresh = make_plan(entries, config, task_memory_bytes=memory_bytes, max_voxels=max_voxels)
-        made = begin_store(objects, fresh, rebuild=rebuild)
+        made = begin_store(objects, fresh, rebuild=rebuild, guard=lease.check)
     print_plan(console(), made)
-    require_space(objects, [e for e in made.buildable if valid_receipt(objects, e) is None])
+    require_space(objects, pending_entries(objects, made))
     if len(made.buildable) < len(made.live):
         raise typer.Exit(1)
 
@@ -230,6 +230,7 @@ def _build_part(
     from c2s_data.console import BuildProgress, print_choices
     from c2s_data.sources.catalog import read_catalog
     from c2s_data.store.begin import load_plan
+    from c2s_data.store.commit import pending_entries
     from c2s_data.store.lease import refuse_if_held
     from c2s_data.store.objects import open_objects
 
@@ -254,6 +255,7 @@ def _build_part(
     if {row.entry_id for row in read_catalog(catalog)} != {e.entry_id for e in planned.live}:
         raise ConfigError(f"{objects.url} was planned from another catalog than {catalog}")
     print_choices(console(), planned.config, preset_given=True)
+    pending_entries(objects, planned)  # Refuses what only a repair may touch.
     entries = planned.part(int(number), int(parts))
     failed: list[EntryOutcome] = []
     with BuildProgress(console()) as progress:

@@ -10,6 +10,7 @@ import typer
 
 from c2s_data.cli.app import app, console, say
 from c2s_data.cli.options import JsonOption, StoreArgument
+from c2s_data.errors import ConfigError
 
 if TYPE_CHECKING:
     from c2s_data.store.verify import Level, Report
@@ -23,6 +24,7 @@ def withdraw(
 ) -> None:
     """Leave an entry out of the next generation; its rows keep their numbers and bytes."""
     from c2s_data.growth import withdraw as withdrawn
+    from c2s_data.plan import Failure
     from c2s_data.store.begin import load_plan, put_plan
     from c2s_data.store.commit import commit, outcomes
     from c2s_data.store.lease import hold
@@ -32,8 +34,15 @@ def withdraw(
     load_plan(objects)
     with hold(objects, "withdraw") as lease:
         plan = withdrawn(load_plan(objects), entry_id, reason)
+        left = outcomes(objects, plan).values()
+        if all(isinstance(outcome, Failure) for outcome in left):
+            raise ConfigError(
+                f"{entry_id} is the last entry of {objects.url}, and a store holds at least one; "
+                "remove the store itself, or add others first"
+            )
+        lease.check()
         put_plan(objects, plan)
-        if None in outcomes(objects, plan).values():
+        if None in left:
             say(f"{entry_id} is withdrawn as soon as the build that is under way is committed")
             return
         committed = commit(objects, plan, lease.check)
@@ -59,10 +68,10 @@ def gc(
 
     objects = open_objects(store)
     load_plan(objects)
-    with hold(objects, "gc"):
+    with hold(objects, "gc") as lease:
         found = find_garbage(objects, load_plan(objects), keep)
         if not dry_run:
-            remove(objects, found)
+            remove(objects, found, lease.check)
     if as_json:
         print_json({"objects": dict(found.objects), "leftovers": found.leftovers})
         return

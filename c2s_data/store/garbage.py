@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -95,12 +95,15 @@ def find_garbage(objects: Objects, plan: Plan, keep: int | None = None) -> Garba
     return Garbage(tuple(found), tuple(old))
 
 
-def remove(objects: Objects, garbage: Garbage) -> None:
-    """Remove what `find_garbage` found."""
-    for key, _ in garbage.objects:
+def remove(objects: Objects, garbage: Garbage, guard: Callable[[], None] = lambda: None) -> None:
+    """Remove what `find_garbage` found.
+
+    ``guard`` is called before each removal and raises if this process has lost the right to it
+    (`c2s_data.store.lease.Lease.check`).
+    """
+    for key in (*(key for key, _ in garbage.objects), *garbage.leftovers):
+        guard()
         objects.delete(key)
-    for name in garbage.leftovers:
-        objects.delete(name)
 
 
 def _needed_by(objects: Objects, generation: Generation) -> Iterator[str]:

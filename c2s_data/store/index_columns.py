@@ -14,8 +14,9 @@ from c2s_data.plan import Plan
 from c2s_data.schema import INDEX_CHUNK_ROWS, PADDING_MAP
 from c2s_data.store.documents import plain_spec
 from c2s_data.store.layout import INDEX_COLUMNS
+from c2s_data.store.objects import Objects
 from c2s_data.store.receipt import Receipt
-from c2s_data.store.shard import encode_chunk
+from c2s_data.store.shard import decode_chunk, encode_chunk
 from c2s_data.transforms.windows import window_corners
 
 
@@ -64,6 +65,21 @@ def index_objects(plan: Plan, receipts: Mapping[str, Receipt]) -> Iterator[tuple
                 index_key(name, chunk),
                 bytes(encode_chunk(full, plain_spec(full.shape, full.dtype))),
             )
+
+
+def read_index_chunk(objects: Objects, name: str, chunk: int) -> NDArray[np.int32]:
+    """Return one stored chunk of an index column: (2^20,) or (2^20, 3) int32.
+
+    Raises
+    ------
+    MissingChunkError, CorruptChunkError
+        If it is not there or has changed.
+    """
+    shape = (INDEX_CHUNK_ROWS, *INDEX_COLUMNS[name][1])
+    values, key = np.empty(shape, np.int32), index_key(name, chunk)
+    spec = plain_spec(shape, values.dtype)
+    decode_chunk(objects.get(key), spec, values, f"{objects.url}/{key}")
+    return values
 
 
 def index_key(name: str, chunk: int) -> str:

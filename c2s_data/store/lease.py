@@ -9,6 +9,7 @@ for `TTL_S`, or when its holder ran on this machine and is gone.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import socket
@@ -26,6 +27,7 @@ from c2s_data.store.sealed import is_sealed, seal, unseal
 
 TTL_S: Final = 60.0
 HEARTBEAT_S: Final = 15.0
+_CHECK_EVERY_S: Final = 0.2
 _ROUNDS: Final = 5
 
 
@@ -70,23 +72,32 @@ class Lease:
         self._objects = objects
         self._epoch = epoch
         self._holder = holder
+        self._checked_at = -math.inf
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def check(self) -> None:
-        """Make sure that this process still holds the lease.
+        """Make sure that this process still holds the lease; cheap enough for every write.
+
+        What was made sure of a moment ago still holds, because a lease that is looked at lives
+        much longer than that. A process that is stopped and revived finds more time gone by.
 
         Raises
         ------
         LeaseError
             If another process has taken it over, because this one was stopped for too long.
         """
+        if time.monotonic() - self._checked_at < _CHECK_EVERY_S:
+            return
         epoch, holder = current(self._objects)
         if epoch != self._epoch or holder is None or holder.token != self._holder.token:
             raise LeaseError(
                 f"{self._objects.url}: this process was stopped for more than {TTL_S:.0f} s and "
                 f"lost its lease to {holder}; nothing was committed; run the command again"
             )
+        if holder.expires_at - time.time() < TTL_S / 2:
+            self._renew()
+        self._checked_at = time.monotonic()
 
     def start(self) -> None:
         """Begin to renew the lease in the background."""
@@ -106,8 +117,12 @@ class Lease:
             # A beat that fails is tried again at the next: the lease outlives three of them, and
             # `check` tells before anything final is done.
             with contextlib.suppress(StoreError, OSError):
+                self._checked_at = -math.inf
                 self.check()
-                self._put(replace(self._holder, expires_at=time.time() + TTL_S))
+                self._renew()
+
+    def _renew(self) -> None:
+        self._put(replace(self._holder, expires_at=time.time() + TTL_S))
 
     def _put(self, holder: Holder) -> None:
         self._objects.put(lease_key(self._epoch), seal(asdict(holder)), durable=False)

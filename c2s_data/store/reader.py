@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from c2s_data.errors import MissingChunkError, NotCommittedError, StoreError
 from c2s_data.schema import INDEX_CHUNK_ROWS
 from c2s_data.store.catalog_table import StoredEntry, group_of_row, stored_entry
-from c2s_data.store.documents import plain_spec
 from c2s_data.store.generation import (
     Generation,
     latest_pointer,
     read_catalog_rows,
     read_generation,
 )
-from c2s_data.store.index_columns import index_key
+from c2s_data.store.index_columns import read_index_chunk
 from c2s_data.store.layout import (
     INDEX_COLUMNS,
     PLAN,
@@ -35,7 +34,7 @@ from c2s_data.store.layout import (
     n_map_shards,
 )
 from c2s_data.store.objects import Objects, open_objects
-from c2s_data.store.shard import ShardSpec, decode_chunk, decode_shard
+from c2s_data.store.shard import ShardSpec, decode_shard
 from c2s_data.store.subgrid_reader import read_rows
 
 
@@ -119,14 +118,10 @@ class Store:
 
     def _index_column(self, name: str) -> NDArray[np.int32]:
         objects = open_objects(self.url)
-        shape = (INDEX_CHUNK_ROWS, *INDEX_COLUMNS[name][1])
-        spec = plain_spec(shape, np.dtype("int32"))
-        blocks = [np.empty((0, *shape[1:]), np.int32)]
+        blocks = [np.empty((0, *INDEX_COLUMNS[name][1]), np.int32)]
         # Chunk by chunk: a forged number of rows must not decide what is allocated.
         for first in range(0, self.n_rows, INDEX_CHUNK_ROWS):
-            key = index_key(name, first // INDEX_CHUNK_ROWS)
-            chunk = np.empty(shape, np.int32)
-            decode_chunk(objects.get(key), spec, chunk, f"{self.url}/{key}")
+            chunk = read_index_chunk(objects, name, first // INDEX_CHUNK_ROWS)
             blocks.append(chunk[: self.n_rows - first])
         return np.concatenate(blocks)
 

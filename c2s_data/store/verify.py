@@ -194,7 +194,7 @@ class _Verifying:
         if plan is None:
             return {}
         done = [e.entry_id for e in plan.buildable if e.group in self._known.receipts]
-        return shared_objects(self._objects, plan, done)
+        return shared_objects(plan, self._known.receipts, done)
 
     def _compare(self, items: list[WrittenObject]) -> None:
         places = Places(self._known.entries) if self._known.entries else None

@@ -13,14 +13,14 @@ import pytest
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
 from c2s_data.config import make_config
-from c2s_data.distribute import build_store, connect, pending_entries, run_on_client
+from c2s_data.distribute import build_store, connect, run_on_client
 from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import DensityMap, write_density_map
 from c2s_data.store.begin import begin_store
-from c2s_data.store.commit import commit, outcomes
+from c2s_data.store.commit import commit, outcomes, pending_entries
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import open_store
 
@@ -144,7 +144,7 @@ def test_a_map_that_kills_its_worker_is_quarantined_and_no_other(
     assert failed[deadly].reason == "worker-killed"
     assert sorted(outcome.entry_id for outcome in seen) == sorted(e.entry_id for e in plan.entries)
     assert outcomes(objects, plan)[deadly] == failed[deadly]
-    assert [entry.entry_id for entry in pending_entries(objects.url, plan)] == [deadly]
+    assert [entry.entry_id for entry in pending_entries(objects, plan)] == [deadly]
 
 
 def test_a_scheduler_without_workers_is_not_waited_for_for_ever(

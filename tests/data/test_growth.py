@@ -72,14 +72,17 @@ def test_a_built_entry_whose_inputs_changed_is_refused_or_rebuilt_in_new_rows() 
     with pytest.raises(ConfigError, match=r"A\.pdb_id: None -> '7kjr'"):
         grow(old, fresh, "A B")
     grown = grow(old, fresh, "A", rebuild=True)
-    # B was never built, so it is planned anew under its own name; A's old rows stay.
-    assert rows(grown) == [("A", 0, 0, 1), ("B", 1, 1536, 1), ("A.r2", 2, 1024, 1)]
+    # B was never built, but a part may be about to write it: its old rows stay its own as well.
+    assert rows(grown) == [
+        ("A", 0, 0, 1), ("B", 1, 512, 1), ("A.r2", 2, 1024, 1), ("B.r2", 3, 1536, 1),
+    ]  # fmt: skip
     assert grown.entries[0].withdrawn == Failure(
         "withdrawn", "rebuilt", "built anew from other inputs in later rows"
     )
-    assert [entry.group for entry in grown.live] == ["B", "A.r2"]
-    third = grow(grown, planned("A", "B", pdb_id="8aaa"), "A.r2 B", rebuild=True)
-    assert [entry.group for entry in third.live] == ["A.r3", "B.r2"]
+    assert grown.entries[1].withdrawn.reason == "replaced"
+    assert [entry.group for entry in grown.live] == ["A.r2", "B.r2"]
+    third = grow(grown, planned("A", "B", pdb_id="8aaa"), "A.r2", rebuild=True)
+    assert [entry.group for entry in third.live] == ["A.r3", "B.r3"]
     assert third.n_rows == 3072
 
 

@@ -206,11 +206,15 @@ class Cluster:
 
 
 def digests(store: Path) -> dict[str, str]:
-    """Return the sha256 of every file of a store but those that tell who held it."""
+    """Return the sha256 of every file of a store but those that tell who held it.
+
+    What a killed writer left beside its name is no part of the store either.
+    """
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(store.rglob("*"))
         if path.is_file()
+        and path.suffix != ".part"
         and not (name := path.relative_to(store).as_posix()).startswith(NOT_CONTENT)
     }
 

@@ -58,8 +58,9 @@ def kill(batches: str, worker: str, url: str) -> None:
     try:
         for _ in iterator:
             pass
-    except RuntimeError as error:
-        say(error=str(error), s=time.monotonic() - begun)
+    except (RuntimeError, OSError, EOFError) as error:
+        # torch says that the worker was killed, unless a tensor was just on its way from it.
+        say(error=type(error).__name__, message=str(error), s=time.monotonic() - begun)
     del iterator
     say(alive=[pid for pid in pids if Path(f"/proc/{pid}").exists()])
     say(rows=rows(loader))

@@ -33,6 +33,7 @@ ENDS = ("exact", "drop", "pad")
 WORLDS, WORKERS = (1, 2, 3, 4, 8), (0, 1, 2, 4)
 BATCH = 8
 MEDIUM = laid_out([(1331, 57), (700, 300)])
+BROKEN_PIPES = ("ConnectionResetError", "ConnectionRefusedError", "EOFError", "FileNotFoundError")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing_behind(store, store_rows
     worst = 0.0
     for batches, worker in moments[: budget(2, len(moments))]:
         said = cell("kill", str(batches), str(worker), store)
-        assert said["error"].startswith("DataLoader worker")
+        assert said["message"].startswith("DataLoader worker") or said["error"] in BROKEN_PIPES
         assert said["s"] < 10
         assert said["alive"] == []
         assert said["rows"] == store_rows
