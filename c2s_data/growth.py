@@ -11,10 +11,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from c2s_data.errors import ConfigError
-from c2s_data.plan import Failure, Plan, PlannedEntry, identity, plan_of, rows_per_shard, with_rows
+from c2s_data.plan import (
+    DROPPED,
+    EXCLUDED,
+    REBUILT,
+    REPLACED,
+    WITHDRAWN,
+    Failure,
+    Plan,
+    PlannedEntry,
+    identity,
+    plan_of,
+    rows_per_shard,
+    with_rows,
+)
 
 IsBuilt = Callable[[PlannedEntry], bool]
-WITHDRAWN = "withdrawn"
 
 
 def extend_plan(earlier: Plan, fresh: Plan, is_built: IsBuilt, *, rebuild: bool = False) -> Plan:
@@ -51,8 +63,15 @@ def extend_plan(earlier: Plan, fresh: Plan, is_built: IsBuilt, *, rebuild: bool 
     return plan_of(earlier.config, growing.entries, growing.n_rows, earlier.lineage)
 
 
-def withdraw(plan: Plan, entry_id: str, reason: str) -> Plan:
+def withdraw(plan: Plan, entry_id: str, reason: str, *, is_built: bool = True) -> Plan:
     """Return the plan without an entry, which the next generation then leaves out.
+
+    Parameters
+    ----------
+    plan, entry_id, reason
+        What is withdrawn, and why.
+    is_built
+        Whether the store holds it.
 
     Raises
     ------
@@ -62,7 +81,7 @@ def withdraw(plan: Plan, entry_id: str, reason: str) -> Plan:
     for planned in plan.live:
         if planned.entry_id == entry_id:
             entries = list(plan.entries)
-            why = Failure(WITHDRAWN, WITHDRAWN, reason)
+            why = Failure(WITHDRAWN, WITHDRAWN if is_built else EXCLUDED, reason)
             entries[planned.map_index] = replace(planned, withdrawn=why)
             return plan_of(plan.config, entries, plan.n_rows, plan.lineage)
     raise ConfigError(f"the store has no entry {entry_id!r} that could be withdrawn")
@@ -96,13 +115,13 @@ class _Growing:
             again = replace(fresh, map_index=old.map_index, revision=old.revision)
             self._place(again, at=old.map_index)  # It owned no rows, so nobody can write them.
         elif not self._is_built(old):
-            self._replace(old, fresh, "replaced", "its inputs changed before it was built")
+            self._replace(old, fresh, REPLACED, "its inputs changed before it was built")
         elif _only_gone(old, fresh):
             # The store holds it; whether its inputs are still kept is the user's choice.
             entry = replace(fresh.entry, map=old.entry.map, model=old.entry.model)
             self.entries[old.map_index] = replace(old, entry=entry)
         elif rebuild and fresh.failure is None:
-            self._replace(old, fresh, "rebuilt", "built anew from other inputs in later rows")
+            self._replace(old, fresh, REBUILT, "built anew from other inputs in later rows")
         else:
             return _changes(old, fresh)
         return []
@@ -127,7 +146,7 @@ class _Growing:
                     f"`c2s-data withdraw` for it first"
                 )
                 continue
-            why = Failure(WITHDRAWN, "dropped", "left the catalog before it was built")
+            why = Failure(WITHDRAWN, DROPPED, "left the catalog before it was built")
             self.entries[old.map_index] = replace(old, withdrawn=why)
         return faults
 
@@ -157,7 +176,7 @@ def _only_gone(old: PlannedEntry, fresh: PlannedEntry) -> bool:
 
 
 def _was_withdrawn(planned: PlannedEntry) -> bool:
-    return planned.withdrawn is not None and planned.withdrawn.reason == WITHDRAWN
+    return planned.withdrawn is not None and planned.withdrawn.reason in (WITHDRAWN, EXCLUDED)
 
 
 def _withdrawn_line(planned: PlannedEntry) -> str:

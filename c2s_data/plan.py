@@ -23,6 +23,13 @@ from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, read_map_header
 from c2s_data.transforms.resample import resampled_shape
 from c2s_data.transforms.windows import n_windows, voxels_in_windows
 
+WITHDRAWN: Final = "withdrawn"
+REBUILT: Final = "rebuilt"
+EXCLUDED: Final = "excluded"
+REPLACED: Final = "replaced"
+DROPPED: Final = "dropped"
+"""Why an entry is withdrawn: by its owner, or because it was built anew; the others were never
+built: by its owner, with other inputs, or because it left the catalog."""
 DEFAULT_TASK_MEMORY: Final = 1_500_000_000
 # Interpreter, libraries and compiled code of one worker, measured with benchmarks/memory.py.
 _BASE_MEMORY: Final = 300_000_000
@@ -77,6 +84,15 @@ class PlannedEntry:
     def entry_id(self) -> str:
         """The name of the entry, the same for all its revisions."""
         return self.entry.entry_id
+
+    @property
+    def holds_rows(self) -> bool:
+        """Whether its rows may be read in some generation: live, or withdrawn once it was built.
+
+        A part that nobody waits for any more may still finish one that was never built.
+        """
+        built_before = self.withdrawn is None or self.withdrawn.reason in (WITHDRAWN, REBUILT)
+        return self.failure is None and built_before
 
     @property
     def group(self) -> str:

@@ -94,7 +94,7 @@ def build(
     part: PartOption = None,
     rebuild: RebuildOption = False,
 ) -> None:
-    """Plan, build every map on a Dask cluster, commit; the same command resumes."""
+    """Plan, build every map on all cores or a Dask cluster, commit; the same command resumes."""
     from c2s_data.config import parse_bytes
 
     if part is not None:

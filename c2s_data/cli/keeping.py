@@ -29,11 +29,14 @@ def withdraw(
     from c2s_data.store.commit import commit, outcomes
     from c2s_data.store.lease import hold
     from c2s_data.store.objects import open_objects
+    from c2s_data.store.receipt import Receipt
 
     objects = open_objects(store)
     load_plan(objects)
     with hold(objects, "withdraw") as lease:
-        plan = withdrawn(load_plan(objects), entry_id, reason)
+        plan = load_plan(objects)
+        is_built = isinstance(outcomes(objects, plan).get(entry_id), Receipt)
+        plan = withdrawn(plan, entry_id, reason, is_built=is_built)
         left = outcomes(objects, plan).values()
         if all(isinstance(outcome, Failure) for outcome in left):
             raise ConfigError(

@@ -179,9 +179,12 @@ def _receipts_of_withdrawn(objects: Objects, plan: Plan) -> dict[str, Receipt]:
     """
     found = {}
     for entry in plan.entries:
-        if entry.withdrawn is None or entry.failure is not None:
+        if entry.withdrawn is None or not entry.holds_rows:
             continue
-        receipt = read_receipt(objects, entry.group)
+        try:
+            receipt = read_receipt(objects, entry.group)
+        except StoreError as error:
+            raise StoreError(f"{error}; run `c2s-data repair`, then this command again") from error
         if receipt is not None and receipt.fingerprint == entry.fingerprint:
             found[entry.group] = receipt
         elif _is_indexed(objects, entry):

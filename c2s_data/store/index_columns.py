@@ -42,7 +42,7 @@ def index_columns(plan: Plan, receipts: Mapping[str, Receipt]) -> dict[str, NDAr
     }
     assert INDEX_COLUMNS["map"][0] == PADDING_MAP
     for entry in plan.entries:
-        if entry.group not in receipts:
+        if not entry.holds_rows or entry.group not in receipts:
             continue
         rows = slice(entry.first_subgrid, entry.first_subgrid + entry.n_subgrids)
         occupied = np.array(receipts[entry.group].occupied, np.int64).reshape(-1, 2)

@@ -139,6 +139,13 @@ class _Reading:
         plan = self._sealed(
             generation_key(number, "plan.json"), lambda copy: plan_of_copy(copy, number)
         )
+        if plan is not None and plan.fingerprint != generation.fingerprint:
+            self._fault(
+                "inconsistent",
+                generation_key(number, "plan.json"),
+                "is the plan of another commit than the one that was finished",
+            )
+            plan = None
         return Kept(generation, config, rows, manifest, plan)
 
     def _committed(

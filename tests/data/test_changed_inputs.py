@@ -18,6 +18,7 @@ from c2s_data.sources.catalog import read_catalog
 from c2s_data.store.begin import begin_store, load_plan
 from c2s_data.store.commit import commit, outcomes
 from c2s_data.store.objects import Objects, open_objects
+from c2s_data.store.verify import verify
 
 CONFIG = make_config("recommended")
 
@@ -82,7 +83,7 @@ def test_a_changed_input_of_the_same_size_is_another_plan(
         begin_store(objects, planned(inputs))
 
 
-@pytest.mark.parametrize("change", [move_origin, rename_residues])
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_part_refuses_what_was_not_planned(
     inputs: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
@@ -92,6 +93,11 @@ def test_a_part_refuses_what_was_not_planned(
     (outcome,) = build(objects, plan)
     assert outcome.failure is not None
     assert outcome.failure.reason == "changed"
+    again = begin_store(objects, planned(inputs))
+    assert again.entries[0].fingerprint != plan.entries[0].fingerprint
+    assert build(objects, again)[0].failure is None
+    assert not commit(objects, again).failures
+    assert verify(objects, "full").is_clean
 
 
 def test_a_plan_that_nothing_was_built_from_may_be_replaced(inputs: Path, tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ Whoever is stopped here is stopped before one of its own changes, for as long as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from grown_store import write
 from made_maps import made_map, made_plan
 from memory_objects import MemoryObjects
 
@@ -26,7 +26,15 @@ from c2s_data.store.commit import commit, pending_entries
 from c2s_data.store.garbage import find_garbage, remove
 from c2s_data.store.generation import latest_generation
 from c2s_data.store.index_columns import read_index_chunk
-from c2s_data.store.layout import LEASES, LINEAGE, receipt_key, shard_key
+from c2s_data.store.layout import (
+    LATEST,
+    LEASES,
+    LINEAGE,
+    PLAN,
+    generation_key,
+    receipt_key,
+    shard_key,
+)
 from c2s_data.store.lease import hold
 from c2s_data.store.verify import verify
 
@@ -181,7 +189,7 @@ def test_a_part_that_has_begun_keeps_its_rows_to_itself(at: int, left: str) -> N
     assert faults(objects) == []
     remove(objects, find_garbage(objects, load_plan(objects)))
     assert faults(objects) == []
-    assert map_column(objects, load_plan(objects))[1:] == [*range(1, 4 + len(revised))]
+    assert map_column(objects, load_plan(objects)) == [-1, *range(1, 4 + len(revised))]
 
 
 def test_nothing_is_numbered_anew_once_a_part_has_begun() -> None:
@@ -237,7 +245,7 @@ def test_what_is_committed_is_repaired_and_never_built_anew() -> None:
         objects.delete(key)
         damaged = content(objects)
         plan = begin_store(objects, catalog(0, 1, 2))
-        objects.put("_c2s/plan.json", damaged["_c2s/plan.json"])
+        objects.put(PLAN, damaged[PLAN])
         for refuse in (pending_entries, commit):
             with pytest.raises(StoreError, match=r"MADE-0.*committed.*`c2s-data repair`"):
                 refuse(objects, plan)
@@ -274,6 +282,23 @@ def test_a_commit_needs_every_receipt_that_a_reader_may_need(group: str, damage:
     assert faults(objects) == []
 
 
+def test_what_is_left_to_do_is_found_by_one_listing() -> None:
+    class Counting(MemoryObjects):
+        n_sizes = 0
+
+        def size(self, key):
+            self.n_sizes += 1
+            return super().size(key)
+
+    objects = Counting()
+    plan = begin_store(objects, catalog(0, 1, 2))
+    for number in range(2):
+        run_part(objects, plan, number)
+    objects.n_sizes = 0
+    assert [entry.entry_id for entry in pending_entries(objects, plan)] == ["MADE-2"]
+    assert objects.n_sizes == 0
+
+
 def with_a_killed_commit() -> MemoryObjects:
     """Generation 1 in force; the commit of generation 2 was killed before the swap."""
     objects = MemoryObjects()
@@ -283,7 +308,7 @@ def with_a_killed_commit() -> MemoryObjects:
 
     class Dying(MemoryObjects):
         def put(self, key, data, *, durable=True):
-            if key == "_c2s/LATEST.json":
+            if key == LATEST:
                 raise Killed
             super().put(key, data, durable=durable)
 
@@ -291,47 +316,97 @@ def with_a_killed_commit() -> MemoryObjects:
     with pytest.raises(Killed):
         commit(dying, plan)
     objects.stored = dying.stored
-    assert "_c2s/generations/2/COMMITTED" in objects.stored
+    assert generation_key(2, "COMMITTED") in objects.stored
     assert latest_generation(objects) == 1
     return objects
 
 
 def test_a_removal_that_was_stopped_removes_nothing_others_need(short_leases: None) -> None:
-    objects, after = with_a_killed_commit(), {}
-    with pytest.raises(LeaseError, match="lost its lease"), hold(objects, "gc") as lease:
+    objects = with_a_killed_commit()
+    with hold(objects, "gc") as lease:
         found = find_garbage(objects, load_plan(objects), keep=1)
-        with hold(objects, "commit") as other:
-            assert commit(objects, load_plan(objects), other.check).generation == 2
-        after.update(content(objects))
-        remove(objects, found, lease.check)
+        commit_again(objects)
+        after = content(objects)
+        with pytest.raises(LeaseError, match="lost its lease"):
+            remove(objects, found, lease.check)
     assert content(objects) == after
     assert latest_generation(objects) == 2
     assert faults(objects) == []
 
 
-def test_a_removal_under_way_removes_one_object_at_most(short_leases: None) -> None:
-    before, n = with_a_killed_commit(), 0
-    for step in range(40):
+def stop_at_every_change(
+    before: MemoryObjects,
+    action: Callable[[MemoryObjects, Callable[[], None]], object],
+    meanwhile: Callable[[MemoryObjects], object],
+) -> Iterator[tuple[MemoryObjects, dict[str, bytes]]]:
+    """Stop an action that holds the lease just before each change, its look at the lease done.
+
+    Yield the store as it is once the action was revived, and what the others had left.
+    """
+    for step in range(100):
         objects, after = MemoryObjects(before.stored), {}
 
         def others(objects=objects, after=after) -> None:
-            with hold(objects, "commit") as other:
-                commit(objects, load_plan(objects), other.check)
+            meanwhile(objects)
             after.update(content(objects))
 
         stopped = Stopped(objects, step, others)
-        with hold(stopped, "gc") as lease:
-            found = find_garbage(stopped, load_plan(stopped))
-            if step == len(found.objects):
-                break
-            with pytest.raises(LeaseError) if step + 1 < len(found.objects) else nothing():
-                remove(stopped, found, lease.check)
-        lost = after.keys() - content(objects).keys()
-        assert len(lost) <= 1
+        with contextlib.suppress(StoreError), hold(stopped, "old") as lease:
+            action(stopped, lease.check)
+        if not after:
+            assert step > 3
+            return
+        yield objects, after
+
+
+def commit_again(objects: MemoryObjects) -> None:
+    with hold(objects, "commit") as lease:
+        commit(objects, load_plan(objects), lease.check)
+
+
+def test_a_removal_under_way_removes_one_object_at_most(short_leases: None) -> None:
+    def collect(objects, guard):
+        remove(objects, find_garbage(objects, load_plan(objects)), guard)
+
+    for objects, after in stop_at_every_change(with_a_killed_commit(), collect, commit_again):
+        assert len(after.keys() - content(objects).keys()) <= 1
         repair.repair(objects)
-        assert {key: objects.stored[key] for key in after if key not in lost} | {
-            key: objects.stored[key] for key in lost if key in objects.stored
-        } == {key: after[key] for key in after if key not in lost or key in objects.stored}
+        assert content(objects).items() <= after.items()
+        assert latest_generation(objects) == 2
         assert faults(objects) == []
-        n += 1
-    assert n == len(found.objects)
+
+
+def test_a_commit_under_way_changes_one_object_at_most(short_leases: None) -> None:
+    objects = MemoryObjects()
+    plan = begin_store(objects, catalog(0, 1))
+    for number in range(2):
+        run_part(objects, plan, number)
+    grown = MemoryObjects(objects.stored)
+    build_and_commit(grown, catalog(0, 1, 2))
+    entries = {k: v for k, v in grown.stored.items() if "MADE-2" in k or "/c/2/" in k}
+
+    def grow(objects: MemoryObjects) -> None:
+        objects.stored.update(entries)
+        assert begin_store(objects, catalog(0, 1, 2)).fingerprint != plan.fingerprint
+        commit_again(objects)
+
+    def commit_old(objects, guard):
+        commit(objects, plan, guard)
+
+    for revived, after in stop_at_every_change(objects, commit_old, grow):
+        now = content(revived)
+        assert now.keys() >= after.keys()
+        changed = [key for key in now if now[key] != after.get(key)]
+        assert len(changed) <= 1
+        if changed == [LATEST]:
+            # Both generations are complete; whoever committed last is in force again.
+            assert latest_generation(revived) == 1
+            assert faults(revived) == []
+            commit_again(revived)
+            assert latest_generation(revived) == 3
+        else:
+            assert {f.key for f in verify(revived).faults} == set(changed) & set(after)
+            repair.repair(revived)
+            assert {key: revived.stored[key] for key in after} == after
+        assert faults(revived) == []
+        assert map_column(revived, load_plan(revived)) == [0, 1, 2]
