@@ -60,7 +60,7 @@ test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 	$(MAKE) test-data PYTHON=$(PYTHON_NEWEST) VENV=.venv-newest TORCH= CONSTRAINTS=
 
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
-	FULL=$(FULL) $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	FULL=$(FULL) $(BIN)/python -m pytest tests/faults -n 2 $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check

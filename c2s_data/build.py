@@ -126,7 +126,10 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
         if receipt is None:
             made = build_entry(planned, plan_facts.config)
             claim_lineage(objects, plan_facts.lineage)
-            receipt = write_entry(objects, Layout.of(plan_facts.config), planned, made)
+            # Another part may have finished it while this one computed, or was stopped.
+            receipt = valid_receipt(objects, planned)
+            if receipt is None:
+                receipt = write_entry(objects, Layout.of(plan_facts.config), planned, made)
     except StoreError:
         raise
     except Exception as error:  # noqa: BLE001 - one entry must never stop the others

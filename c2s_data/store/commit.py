@@ -228,8 +228,7 @@ def _put_shared(
     """Write what no single entry owns, flushed; what is there already stays as it is."""
     written = []
     for key, data in made.items():
-        guard()
-        written.append(put_checked(objects, key, data, keep=True))
+        written.append(_put(objects, key, data, guard, keep=True))
     objects.flush(item.key for item in written)
     return written
 
@@ -250,8 +249,7 @@ def _put_generation(
     number = _free_number(objects, pointer[0] + 1 if pointer else 1, document)
     parts = {**parts, "plan.json": plan_copy(plan, number)}
     for name, data in parts.items():
-        guard()
-        put_checked(objects, generation_key(number, name), data)
+        _put(objects, generation_key(number, name), data, guard)
     objects.flush(generation_key(number, name) for name in parts)
     guard()
     key = generation_key(number, "COMMITTED")
@@ -263,6 +261,17 @@ def _put_generation(
     guard()
     swap_latest(objects, number, document)
     return number, True
+
+
+def _put(
+    objects: Objects, key: str, data: bytes, guard: Callable[[], None], *, keep: bool = False
+) -> WrittenObject:
+    guard()
+    try:
+        return put_checked(objects, key, data, keep=keep)
+    except StoreError:
+        guard()  # What looks like a failing disk may be another commit at work.
+        raise
 
 
 def _committed_document(

@@ -63,7 +63,9 @@ class SubgridDataset(IterableDataset[Batch]):
         Path or URL of a committed store, or an open one. It is opened again in every worker,
         always at the generation that was opened first.
     generation
-        Which generation of the store; None for the newest, or that of the open store.
+        Which generation of the store; None for the newest, or that of the open store. Workers
+        follow the process that opened it first, but every rank opens it for itself: give ranks
+        that may start around a commit the same number.
     split
         Only maps of this split, such as ``"train"``; None for all.
     targets

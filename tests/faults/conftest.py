@@ -73,7 +73,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _ran and not hasattr(session.config, "workerinput"):
-        merge_results(results_path(), BUDGET, _ran, _rows)
+        merge_results(results_path(), BUDGET, _ran, _rows, session.config.rootpath)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

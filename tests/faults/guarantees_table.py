@@ -11,6 +11,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,16 +58,45 @@ def read_results(path: Path) -> Results:
 
 
 def merge_results(
-    path: Path, budget: str, ran: Iterable[str], rows: Mapping[str, list[dict[str, Any]]]
+    path: Path,
+    budget: str,
+    ran: Iterable[str],
+    rows: Mapping[str, list[dict[str, Any]]],
+    root: Path,
 ) -> None:
-    """Replace what is known of the tests that ``ran``; one that did not pass says nothing."""
-    results = read_results(path)
-    kept = {test: said for test, said in results.get(budget, {}).items() if test not in set(ran)}
+    """Replace what is known of the functions that ``ran``; a test that did not pass says nothing.
+
+    A function is replaced with all its cells, since there may be fewer of them now, and what is
+    gone from the files below ``root`` is forgotten.
+    """
+    results = existing(read_results(path), root)
+    again = {_function(test) for test in ran}
+    before = results.get(budget, {})
+    kept = {test: said for test, said in before.items() if _function(test) not in again}
     results[budget] = dict(sorted((kept | dict(rows)).items()))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(results, indent=1), "utf-8")
     beside.replace(path)
+
+
+def existing(results: Results, root: Path) -> Results:
+    """Return the results of tests that the files below ``root`` still define."""
+
+    @cache
+    def is_there(function: str) -> bool:
+        file, _, name = function.partition("::")
+        name = name.rpartition("::")[2]
+        return (root / file).is_file() and f"def {name}(" in (root / file).read_text("utf-8")
+
+    return {
+        budget: {test: said for test, said in tests.items() if is_there(_function(test))}
+        for budget, tests in results.items()
+    }
+
+
+def _function(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def lines_of(results: Results) -> list[Line]:
@@ -121,7 +151,7 @@ def replace_table(page: str, new: str) -> str:
 
 def main() -> str | None:
     """Rewrite the page; return what is missing for it to be complete."""
-    lines = lines_of(read_results(results_path()))
+    lines = lines_of(existing(read_results(results_path()), ROOT))
     if not lines:
         return f"{results_path()} holds no results; run `make test-faults` first"
     PAGE.write_text(replace_table(PAGE.read_text("utf-8"), table(lines)), "utf-8")

@@ -7,12 +7,16 @@ file too, so that what the environment asks for happens in every process of a bu
 - C2S_TEST_ABORT=entry_id: the process dies there as it would in native code
 - C2S_TEST_SHUFFLE=seed: entries are submitted in another order
 - C2S_TEST_DELAY=seconds: a map takes at least that long between computing and writing
+- C2S_TEST_STOP="before key", "after key" or "compared key": the process stops itself (SIGSTOP) the
+  first time that it changes, or has read back, an object whose key contains these words
+- C2S_TEST_LEASE=seconds: its leases live that long
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 
 import c2s_data.build
@@ -54,6 +58,35 @@ if seed := os.environ.get("C2S_TEST_SHUFFLE"):
         return random.Random(seed).sample(list(entries), len(entries))
 
     c2s_data.distribute.largest_first = shuffled
+
+if asked := os.environ.get("C2S_TEST_STOP"):
+    from c2s_data.store.local_objects import LocalObjects
+
+    when, _, words = asked.partition(" ")
+    stops = [words]
+
+    def stop(now: str, key: str) -> None:
+        if now == when and stops and stops[0] in key:
+            stops.clear()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def stopping(act, first, then):
+        def acting(self, key, *rest, **options):
+            stop(first, key)
+            done = act(self, key, *rest, **options)
+            stop(then, key)
+            return done
+
+        return acting
+
+    for name in ("put", "create", "delete"):
+        setattr(LocalObjects, name, stopping(getattr(LocalObjects, name), "before", "after"))
+    LocalObjects.holds = stopping(LocalObjects.holds, "", "compared")
+
+if seconds := os.environ.get("C2S_TEST_LEASE"):
+    import c2s_data.store.lease
+
+    c2s_data.store.lease.TTL_S = float(seconds)
 
 if __name__ == "__main__":
     from c2s_data.cli import main

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import guarantees_table
 import pytest
-from guarantees_table import Line, lines_of, merge_results, read_results, replace_table, table
+from guarantees_table import (
+    Line,
+    existing,
+    lines_of,
+    merge_results,
+    read_results,
+    replace_table,
+    table,
+)
 
 pytest_plugins = ["pytester"]
 
@@ -26,15 +34,31 @@ def test_reports_of_one_row_add_up_and_the_larger_budget_is_shown() -> None:
     ]
 
 
-def test_a_run_replaces_only_what_it_ran(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "faults.json"
-    merge_results(path, "smoke", ["a", "b"], {"a": [said("K1", 1, 0)], "b": [said("K2", 2, 0)]})
-    merge_results(path, "full", ["a"], {"a": [said("K1", 20, 0)]})
-    merge_results(path, "smoke", ["b", "c"], {"c": [said("K4", 5, 0)]})  # now "b" has failed
-    assert {budget: list(tests) for budget, tests in read_results(path).items()} == {
-        "smoke": ["a", "c"],
-        "full": ["a"],
-    }
+def test_a_run_replaces_the_functions_it_ran_and_forgets_what_is_gone(tmp_path: Path) -> None:
+    path, file = tmp_path / "new" / "faults.json", tmp_path / "test_it.py"
+
+    def merge(budget: str, ran: list[str], passed: dict[str, str]) -> None:
+        rows = {f"test_it.py::{test}": [said(name, 1, 0)] for test, name in passed.items()}
+        merge_results(path, budget, [f"test_it.py::{test}" for test in ran], rows, tmp_path)
+
+    def kept() -> dict[str, list[str]]:
+        results = read_results(path)
+        return {b: [test.partition("::")[2] for test in tests] for b, tests in results.items()}
+
+    file.write_text("def test_a():\ndef test_b(cell):\ndef test_c():\n")
+    merge("smoke", ["test_a", "test_b[0]"], {"test_a": "K1", "test_b[0]": "K2"})
+    merge("full", ["test_a"], {"test_a": "K1"})
+    merge("smoke", ["test_b[1]", "test_c"], {"test_c": "K4"})  # now "b" has another cell; it failed
+    assert kept() == {"smoke": ["test_a", "test_c"], "full": ["test_a"]}
+    merge("full", ["test_b[0]", "test_b[1]"], {"test_b[0]": "K2", "test_b[1]": "K2"})
+    assert kept()["full"] == ["test_a", "test_b[0]", "test_b[1]"]
+    file.write_text("def test_ab():\ndef test_b(cell):\ndef test_c():\n")
+    assert existing(read_results(path), tmp_path)["smoke"].keys() == {"test_it.py::test_c"}
+    merge("smoke", [], {})
+    assert kept() == {"smoke": ["test_c"], "full": ["test_b[0]", "test_b[1]"]}
+    file.unlink()
+    merge("smoke", [], {})
+    assert kept() == {"smoke": [], "full": []}
 
 
 def test_the_table_goes_between_its_markers() -> None:

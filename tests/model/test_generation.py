@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from c2s_data.store.begin import begin_store
 from c2s_data.store.commit import commit
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import open_store
+from c2s_model.data.store_handle import StoreHandle
 
 
 @pytest.fixture
@@ -69,3 +72,42 @@ def test_a_state_names_the_generation_that_continues_it(folder):
 def test_a_generation_that_is_not_there(folder):
     with pytest.raises(NotCommittedError, match="no generation 7"):
         list(small(folder, generation=7))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_store_that_was_built_anew_is_not_the_same_generation(folder, workers):
+    dataset = small(folder, batch_size=2)
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+    first = open_store(folder)
+    assert sorted(rows(loader)) == own_rows(folder, 1)
+    shutil.rmtree(folder)
+    make_first_generation(open_objects(folder), compressor="zstd")
+    other = open_store(folder)
+    assert (other.generation, other.fingerprint == first.fingerprint) == (1, False)
+    # This process has not opened it before where a worker did; the worker of this epoch neither.
+    dataset = pickle.loads(pickle.dumps(dataset)) if not workers else dataset
+    with pytest.raises(StoreError, match=f"{other.fingerprint}.* {first.fingerprint}"):
+        rows(DataLoader(dataset, batch_size=None, num_workers=workers))
+    with pytest.raises(StoreError, match=r"make a new dataset"):
+        dataset.state_dict()
+    assert sorted(rows(small(folder, batch_size=2))) == own_rows(folder, 1)
+
+
+def test_an_open_store_is_pinned_by_its_content(folder):
+    dataset = small(open_store(folder))
+    shutil.rmtree(folder)
+    make_first_generation(open_objects(folder), compressor="zstd")
+    with pytest.raises(StoreError, match="the store was replaced"):
+        rows(DataLoader(dataset, batch_size=None, num_workers=1))
+
+
+def test_of_two_processes_that_opened_another_content_the_first_notices(folder):
+    first, second = StoreHandle(folder), StoreHandle(folder)
+    first.open()
+    grow(folder)
+    second.open()
+    # As if both had opened it at the same moment, and the second had pinned it last.
+    first._generation.copy_(second._generation)
+    first._content.copy_(second._content)
+    with pytest.raises(StoreError, match=r"generation 1 with .* reads generation 2 with"):
+        first.open()
