@@ -56,8 +56,12 @@ def kill(batches: str, worker: str, url: str) -> None:
     os.kill(pids[int(worker)], signal.SIGKILL)
     begun = time.monotonic()
     try:
-        for _ in iterator:
-            pass
+        try:
+            for _ in iterator:
+                pass
+        except (OSError, EOFError):
+            time.sleep(1)  # torch's own word comes with the signal of the death
+            raise
     except (RuntimeError, OSError, EOFError) as error:
         # torch says that the worker was killed, unless a tensor was just on its way from it.
         say(error=type(error).__name__, message=str(error), s=time.monotonic() - begun)

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from builds import digests, environment, is_committed, run
 from guarantees_table import chosen
+from made_maps import made_plan
+from test_growth import CHANGES
 
-from c2s_data.errors import LeaseError
+from c2s_data.config import BuildConfig
+from c2s_data.errors import ConfigError, LeaseError
+from c2s_data.plan import plan_of
+from c2s_data.store.begin import begin_store, claim_lineage
 from c2s_data.store.lease import hold
 from c2s_data.store.objects import Data, LocalObjects, open_objects
 
@@ -137,3 +142,20 @@ def test_who_looked_long_ago_does_not_take_a_number_that_was_given_up(tmp_path: 
         pass
     slow.holder.__exit__(None, None, None)
     row("L1", "a racer that was stopped between look and step", 1, 0, "refused")
+
+
+def test_every_option_that_differs_is_refused_and_shown(tmp_path: Path, row) -> None:
+    """L2, on a store on the disk."""
+    objects = open_objects(tmp_path / "begun.zarr")
+    plan = begin_store(objects, made_plan())
+    claim_lineage(objects, plan.lineage)
+    before = objects.get("_c2s/plan.json")
+    for name in BuildConfig.model_fields:
+        config = plan.config.model_copy(update={name: CHANGES[name]})
+        with pytest.raises(ConfigError) as caught:
+            begin_store(objects, plan_of(config, plan.entries, plan.n_rows))
+        was = getattr(plan.config, name)
+        assert f"\n  {name}: {was!r} -> {CHANGES[name]!r}\n" in str(caught.value)
+    assert objects.get("_c2s/plan.json") == before
+    n = len(BuildConfig.model_fields)
+    row("L2", "resume with another option, each in turn", n, 0, "refused, old and new value shown")
