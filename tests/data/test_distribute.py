@@ -105,7 +105,7 @@ def test_running_scheduler_is_used_and_a_wrong_address_is_said(
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
         address = cluster.scheduler_address
         store = tmp_path / "remote.zarr"
@@ -156,7 +156,7 @@ def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
     monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.2)
     plan = make_plan(read_catalog(catalog), CONFIG)
     url = str(tmp_path / "lonely.zarr")
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         with pytest.raises(ClusterError, match="had no worker for 1 s"), connect(address):
             pass

@@ -129,7 +129,7 @@ def test_a_cluster_that_listens_elsewhere_too_is_refused(
     here, there = "tcp://127.0.0.1:1", EXPOSED[0]
     said = {"address": here, "workers": {here: {}}}
     said |= {"address": there} if exposed == "scheduler" else {"workers": {here: {}, there: {}}}
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         monkeypatch.setattr(Client, "scheduler_info", lambda self, n_workers=5: said)
         address = cluster.scheduler_address
         with pytest.raises(ConfigError, match=r"192\.0\.2\.1:8786.*no TLS"), connect(address):
@@ -175,7 +175,7 @@ def test_a_build_over_tls_and_nobody_without_the_certificates(
             protocol="tls://",
             host="127.0.0.1",
             security=Security(require_encryption=True),
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
     ):
         address = cluster.scheduler_address

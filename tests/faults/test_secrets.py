@@ -130,7 +130,7 @@ def test_what_is_submitted_to_dask_holds_no_secret(
 
     monkeypatch.setattr(Client, "submit", recording)
     store = tmp_path / "store.zarr"
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         committed = build_store(one_bad, store, make_config("recommended"), scheduler=address)
     assert len(submitted) == 3
