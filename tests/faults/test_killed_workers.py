@@ -14,6 +14,15 @@ from builds import N_ENTRIES, Cluster, building, digests, discard, finished, is_
 from guarantees_table import chosen
 
 
+def runs(pid: int) -> bool:
+    """Say whether a process is there and not merely waiting for its parent to notice its end."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 @pytest.mark.parametrize("cell", range(chosen(2, 20)))
 def test_a_worker_killed_at_a_random_time_changes_nothing(
     cell: int, tiny_catalog: Path, undisturbed: dict[str, str], tmp_path: Path, row
@@ -60,15 +69,16 @@ def test_a_frozen_worker_that_revives_after_the_commit_changes_nothing(
             assert len(build.begun()) > N_ENTRIES, "another worker took over"
             assert digests(store) == undisturbed
             os.kill(frozen.pid, signal.SIGCONT)
-            deadline = time.monotonic() + 30
-            while frozen in build.in_flight():
+            deadline = time.monotonic() + 120
+            # A worker that finds itself given up by the scheduler may also end before its task does.
+            while frozen in build.in_flight() and runs(frozen.pid):
                 assert time.monotonic() < deadline, "the revived worker did not go on"
                 time.sleep(0.05)
     finally:
         cluster.stop()
     assert digests(store) == undisturbed
     discard(store)
-    row("K4", "worker frozen past its TTL, revived after the commit", 1, 0, "it wrote again: equal")
+    row("K4", "worker frozen past its TTL, revived after the commit", 1, 0, "equal")
 
 
 @pytest.mark.parametrize("cell", range(chosen(1, 4)))
