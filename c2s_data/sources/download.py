@@ -9,85 +9,42 @@ from __future__ import annotations
 
 import http.client
 import io
-import ipaddress
+import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Final, NoReturn
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Final
+from urllib.parse import SplitResult, urljoin
 
 from c2s_data import __version__
-from c2s_data.errors import C2SError
-
-ALLOWED_ORIGINS: Final = (
-    "https://ftp.ebi.ac.uk",
-    "https://www.ebi.ac.uk",
-    "https://files.wwpdb.org",
-    "https://files.pdbj.org",
-    "https://files.rcsb.org",
-    "https://www.rcsb.org",
+from c2s_data.sources.web_origin import (
+    ALLOWED_ORIGINS,
+    DownloadError,
+    as_address,
+    check_url,
+    is_public,
+    refuse,
+    shown,
 )
-"""Where maps, headers, models and sequences are published."""
+
+__all__ = [
+    "ALLOWED_ORIGINS",
+    "USER_AGENT",
+    "Body",
+    "DownloadError",
+    "check_url",
+    "is_public",
+    "open_url",
+]
+
 USER_AGENT: Final = f"cryo2struct-store/{__version__}"
-MAX_URL: Final = 2048
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class DownloadError(C2SError):
-    """An address is refused or a download failed.
-
-    ``status`` is the HTTP status where the server gave one; ``retry_after`` what it said of when
-    to come back, as it said it.
-    """
-
-    def __init__(
-        self, message: str, status: int | None = None, retry_after: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after = retry_after
-
-
-def check_url(url: str, allowed_origins: Sequence[str] = ALLOWED_ORIGINS) -> SplitResult:
-    """Return the parts of a URL if it lies at an allowed origin.
-
-    Parameters
-    ----------
-    url
-        The address; a fragment is dropped by whoever opens it.
-    allowed_origins
-        Each ``https://host`` or ``https://host:port``. ``http`` is taken for this machine alone
-        (``http://127.0.0.1:8000``), for a server that stands in for the archives. An origin that
-        names a network address allows just that address, private or not.
-
-    Raises
-    ------
-    DownloadError
-        Another scheme, host or port; credentials; a chain of addresses (``::``); characters that
-        programs read differently.
-    """
-    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
-        _refuse(url, "more than 2048 characters, or such as belong into no address")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        _refuse(url, str(error))
-    if "\\" in url or "@" in parts.netloc or "%" in parts.netloc or not host:
-        _refuse(url, "an address has no credentials, no backslash and a plain host")
-    if "::" in url and "::" not in parts.netloc:
-        _refuse(url, "an address that goes through another (::) is refused")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        _refuse(url, f"the scheme {parts.scheme!r} is not https")
-    if _origin(parts.scheme, host, port) not in {_origin_of(text) for text in allowed_origins}:
-        _refuse(url, f"{host} is not one of {', '.join(allowed_origins)}")
-    return parts
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+_VALIDATOR: Final = re.compile(r'"[\x21\x23-\x7e]{0,200}"|[A-Za-z0-9 ,:+-]{1,60}', re.ASCII)
 
 
 @contextmanager
@@ -98,6 +55,9 @@ def open_url(
     allowed_origins: Sequence[str] = ALLOWED_ORIGINS,
     timeout_s: float = 30.0,
     deadline_s: float = 3600.0,
+    start: int = 0,
+    validator: str | None = None,
+    encodings: Collection[str] = (),
 ) -> Iterator[Body]:
     """Open a URL for reading; redirects are followed where they lead to allowed origins.
 
@@ -106,11 +66,18 @@ def open_url(
     url, allowed_origins
         As for `check_url`.
     max_bytes
-        Reading more raises; a larger declared length raises before anything is read.
+        A whole body of more raises; a larger declared length raises before anything is read.
     timeout_s
         Longest wait for the server at any one moment.
     deadline_s
         Longest time for everything: a server that sends a byte a second does not hold the caller.
+    start, validator
+        Ask for the bytes from ``start`` on, if the content is still the one whose `Body.validator`
+        this is. The body's own ``start`` says where it begins: a server that knows no ranges, or
+        has other content by now, sends all of it from 0.
+    encodings
+        Values of Content-Encoding to take, the body as it is: many servers call a stored ``.gz``
+        file encoded.
 
     Yields
     ------
@@ -120,42 +87,64 @@ def open_url(
     Raises
     ------
     DownloadError
-        A refused address, a status other than 200 (in ``status``), a lost connection, a body that
-        is longer than allowed or shorter than declared.
+        A refused address, a status other than 200 (in ``status``) or than 206 with just the range
+        that was asked for, a lost connection, a body that is longer than allowed or shorter than
+        declared.
     """
+    asked = _range_headers(start, validator)
     deadline = time.monotonic() + deadline_s
     for _ in range(MAX_REDIRECTS + 1):
         parts = check_url(url, allowed_origins)
         with (
             closing(_connect(parts, timeout_s)) as connection,
             _cut_at(deadline, connection),
-            closing(_request(connection, parts, url)) as response,
+            closing(_request(connection, parts, url, asked)) as response,
         ):
             if response.status not in _REDIRECTS:
-                yield _checked_body(response, url, max_bytes, deadline)
+                begin = _check_answer(response, url, start, encodings)
+                yield _bounded_body(response, url, begin, max_bytes, deadline)
                 return
             url = _redirected(url, response.headers.get("Location") or "")
-    raise DownloadError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects")
+    raise DownloadError(f"{shown(url)}: more than {MAX_REDIRECTS} redirects", transient=False)
 
 
 def _redirected(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        _refuse(location, str(error))
+        refuse(location, str(error))
+
+
+def _range_headers(start: int, validator: str | None) -> dict[str, str]:
+    if start == 0:
+        return {}
+    if start < 0 or validator is None or not _VALIDATOR.fullmatch(validator):
+        raise ValueError("a range is asked for with the validator of the content it belongs to")
+    return {"Range": f"bytes={start}-", "If-Range": validator}
 
 
 class Body(io.RawIOBase):
     """What a server sends, bounded in bytes and time.
 
-    ``url`` is where it came from in the end, ``nbytes`` the length the server declared, if any.
+    ``url`` is where it came from in the end; ``start`` the place of its first byte in the whole,
+    ``nbytes`` the length the server declared for what it sends, if any, and ``validator`` names
+    this content at this server (a strong ETag, else the time of its last change), if it said any;
+    ``is_framed`` whether a body that ends too early is noticed.
     """
 
     def __init__(
-        self, response: http.client.HTTPResponse, url: str, max_bytes: int, deadline: float
+        self,
+        response: http.client.HTTPResponse,
+        url: str,
+        start: int,
+        max_bytes: int,
+        deadline: float,
     ) -> None:
         self.url = url
+        self.start = start
         self.nbytes = response.length
+        self.validator = _validator(response)
+        self.is_framed = response.length is not None or response.chunked
         self._response, self._max_bytes, self._deadline = response, max_bytes, deadline
         self._done = 0
 
@@ -165,24 +154,33 @@ class Body(io.RawIOBase):
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         """Read some bytes; `DownloadError` once a bound is passed or the body is cut off."""
-        limit = self._max_bytes + 1 if self.nbytes is None else self.nbytes
+        limit = self._max_bytes - self.start + 1 if self.nbytes is None else self.nbytes
         view = memoryview(buffer)[: limit - self._done]
         try:
             data = self._response.read1(len(view)) if view else b""
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(f"the connection broke: {error!r}") from error
         self._done += len(data)
-        if self._done > self._max_bytes:
-            raise self._broken(f"more than {self._max_bytes:,} bytes")
+        if self.start + self._done > self._max_bytes:
+            raise self._broken(f"more than {self._max_bytes:,} bytes", transient=False)
         if view and not data and self.nbytes is not None:
             raise self._broken(f"cut off after {self._done:,} of {self.nbytes:,} bytes")
         view[: len(data)] = data
         return len(data)
 
-    def _broken(self, fact: str) -> DownloadError:
+    def _broken(self, fact: str, *, transient: bool = True) -> DownloadError:
         if time.monotonic() > self._deadline:
             fact = "not complete within the time allowed"
-        return DownloadError(f"{_shown(self.url)}: {fact}; fetch it again")
+        return DownloadError(f"{shown(self.url)}: {fact}; fetch it again", transient=transient)
+
+
+def _validator(response: http.client.HTTPResponse) -> str | None:
+    # A weak ETag (W/...) says that two contents mean the same, not that their bytes agree.
+    for name in ("ETag", "Last-Modified"):
+        text = str(response.headers.get(name) or "")
+        if _VALIDATOR.fullmatch(text):
+            return text
+    return None
 
 
 @contextmanager
@@ -202,25 +200,51 @@ def _shut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _checked_body(
-    response: http.client.HTTPResponse, url: str, max_bytes: int, deadline: float
-) -> Body:
-    if response.status != http.HTTPStatus.OK:
+def _check_answer(
+    response: http.client.HTTPResponse, url: str, start: int, encodings: Collection[str]
+) -> int:
+    """Return where in the whole the body begins."""
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT and start > 0:
+        _check_range(response, url, start)
+    elif response.status != http.HTTPStatus.OK:
         raise DownloadError(
-            f"{_shown(url)}: status {response.status} {response.reason}",
+            f"{shown(url)}: status {response.status} {ascii(response.reason)[1:-1]}",
             response.status,
             response.headers.get("Retry-After"),
         )
     encoding = response.headers.get("Content-Encoding", "identity")
-    if encoding != "identity":
-        raise DownloadError(f"{_shown(url)}: sent as {encoding!r}, which was not asked for")
-    if response.length is not None and response.length > max_bytes:
-        raise DownloadError(f"{_shown(url)}: {response.length:,} bytes, {max_bytes:,} allowed")
-    return Body(response, url, max_bytes, deadline)
+    if encoding != "identity" and encoding not in encodings:
+        fact = f"sent as {encoding!a}, which was not asked for"
+        raise DownloadError(f"{shown(url)}: {fact}", transient=False)
+    return start if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+
+
+def _bounded_body(
+    response: http.client.HTTPResponse, url: str, start: int, max_bytes: int, deadline: float
+) -> Body:
+    if response.length is not None and start + response.length > max_bytes:
+        fact = f"{start + response.length:,} bytes, {max_bytes:,} allowed"
+        raise DownloadError(f"{shown(url)}: {fact}", transient=False)
+    return Body(response, url, start, max_bytes, deadline)
+
+
+def _check_range(response: http.client.HTTPResponse, url: str, start: int) -> None:
+    """Refuse any other bytes than from ``start`` to the end."""
+    text = str(response.headers.get("Content-Range") or "")
+    found = _CONTENT_RANGE.fullmatch(text)
+    first, last, total = map(int, found.groups()) if found else (-1, -1, -1)
+    if first != start or last + 1 != total or response.length not in (None, total - start):
+        fact = f"asked for the bytes from {start:,} on, it sent {ascii(text)[:60]}"
+        raise DownloadError(
+            f"{shown(url)}: {fact}", http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        )
 
 
 def _request(
-    connection: http.client.HTTPConnection, parts: SplitResult, url: str
+    connection: http.client.HTTPConnection,
+    parts: SplitResult,
+    url: str,
+    asked: dict[str, str],
 ) -> http.client.HTTPResponse:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {
@@ -232,10 +256,10 @@ def _request(
     try:
         if isinstance(connection.sock, ssl.SSLSocket):
             connection.sock.do_handshake()
-        connection.request("GET", target, headers=headers)
+        connection.request("GET", target, headers=headers | asked)
         return connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"{_shown(url)}: no answer: {error!r}") from error
+        raise DownloadError(f"{shown(url)}: no answer: {error!r}") from error
 
 
 def _connect(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
@@ -265,54 +289,11 @@ def _checked_address(host: str, port: int) -> str:
     except (OSError, UnicodeError) as error:
         raise DownloadError(f"{host}: the name stands for no address: {error}") from error
     addresses = [str(item[4][0]) for item in found]
-    if _as_address(host) is None and host != "localhost":
+    if as_address(host) is None and host != "localhost":
         for text in addresses:
-            address = _as_address(text)
+            address = as_address(text)
             if address is None or not is_public(address):
-                raise DownloadError(f"{host}: stands for {text}, which is no public address")
+                raise DownloadError(
+                    f"{host}: stands for {text}, which is no public address", transient=False
+                )
     return addresses[0]
-
-
-def is_public(address: Address) -> bool:
-    """Say whether an address is one of the open Internet, also where it wraps an older one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
-
-
-def _as_address(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str) -> bool:
-    address = _as_address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def _origin(scheme: str, host: str, port: int | None) -> tuple[str, str, int]:
-    return scheme, host, port if port is not None else (443 if scheme == "https" else 80)
-
-
-def _origin_of(text: str) -> tuple[str, str, int]:
-    parts = urlsplit(text)
-    if not parts.hostname or parts.path.strip("/") or parts.query or "@" in parts.netloc:
-        raise ValueError(f"{text!r} is no origin; write https://host or https://host:port")
-    return _origin(parts.scheme, parts.hostname, parts.port)
-
-
-def _shown(url: str) -> str:
-    """Return a URL as it may stand in a message: without query and credentials, not too long."""
-    return ascii(url.split("?", maxsplit=1)[0].rpartition("@")[2])[1:-1][:200]
-
-
-def _refuse(url: str, fact: str) -> NoReturn:
-    raise DownloadError(f"{_shown(url)}: {fact}; this address is not opened")

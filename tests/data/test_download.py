@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
 import socket
 import ssl
@@ -100,7 +101,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch) -> Non
     with pytest.raises(DownloadError, match="cannot be reached"), open_url(GOOD, max_bytes=10):
         pass
     assert asked == [("193.62.193.80", 443)]
-    assert is_public(download.ipaddress.ip_address("2a00:1450::1"))
+    assert is_public(ipaddress.ip_address("2a00:1450::1"))
 
 
 def test_the_certificate_is_checked_against_the_name(monkeypatch) -> None:
