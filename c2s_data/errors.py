@@ -47,6 +47,9 @@ class MapReason(StrEnum):
     CONSTANT = "constant"
     NOT_POSITIVE = "not-positive"
     EMPTY_POPULATION = "empty-population"
+    NOT_NORMALIZED = "not-normalized"
+    NOT_A_MASK = "not-a-mask"
+    QUALITY_GATE = "quality-gate"
     CHANGED = "changed"
 
 
@@ -58,6 +61,7 @@ class ModelReason(StrEnum):
     NO_PROTEIN = "no-protein"
     BAD_COORDINATES = "bad-coordinates"
     OUTSIDE_BOX = "outside-box"
+    BAD_ASSEMBLY = "bad-assembly"
     CHANGED = "changed"
 
 

@@ -93,6 +93,11 @@ class DensityMap:
             )
 
     @property
+    def grid(self) -> tuple[NDArray[np.float32], Triple, Triple]:
+        """The values with their voxel size (z, y, x) and origin (x, y, z) in A."""
+        return self.values_zyx, self.voxel_size_zyx_A, self.origin_xyz_A
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the reader of a report should know of the file."""
         notes = [f"header faults of the map overlooked: {', '.join(self.leniencies)}"]

@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 
 from c2s_data.errors import MapError, MapReason
+from c2s_data.sources.density_map_origin import (
+    MAX_ORIGIN_A,
+    Index3,
+    OriginRule,
+    OriginSource,
+    OriginWords,
+    Triple,
+    choose_origin,
+    origin_conventions,
+)
 
-OriginRule = Literal["auto", "origin", "nstart", "extension"]
+__all__ = [
+    "MAX_ORIGIN_A",
+    "MAX_VOXELS",
+    "Index3",
+    "MapHeader",
+    "OriginRule",
+    "Triple",
+    "parse_header",
+]
+
 ByteOrder = Literal["<", ">"]
-Triple = tuple[float, float, float]
-Index3 = tuple[int, int, int]
 
 HEADER_BYTES = 1024
 MAX_VOXELS = 1024**3
 MAX_EXTENDED_HEADER_BYTES = 64 * 2**20
-MAX_ORIGIN_A = 1e6  # beyond it float32 no longer resolves 0.1 A: not a place, but other bits
-MIN_ORIGIN_A = 1e-6  # integers left in the ORIGIN words read as floats around 1e-44
 MIN_VOXEL_A, MAX_VOXEL_A = 0.01, 1000.0
 RIGHT_ANGLE_TOLERANCE = 0.01  # degrees: 0.09 A across a box of 500 A
 
@@ -80,18 +95,21 @@ class MapHeader:
     leniencies
         Names of the faults that were overlooked: "machine-stamp", "map-word", "cell-angles",
         "space-group".
+    conventions_xyz_A
+        Where each convention that programs follow puts voxel (0, 0, 0); see `origin_conventions`.
     """
 
     shape_zyx: Index3
     voxel_size_zyx_A: Triple
     origin_xyz_A: Triple
-    origin_from: Literal["origin", "nstart"]
+    origin_from: OriginSource
     mode: int
     source_dtype: np.dtype[np.generic]
     byte_order: ByteOrder
     axis_order: Index3
     data_offset: int
     leniencies: tuple[str, ...] = ()
+    conventions_xyz_A: dict[str, Triple] = field(default_factory=dict, compare=False)
 
     @property
     def stored_dtype(self) -> np.dtype[np.generic]:
@@ -143,8 +161,9 @@ def parse_header(
         The file's name: stands in messages, and its extension counts under origin "extension".
     origin
         "auto": the ORIGIN words unless all three are zero, else nstart times voxel size, nstart
-        permuted along with the axes. "origin" and "nstart" take one of them. "extension" follows
-        ChimeraX: ORIGIN is ignored in .map and .ccp4, elsewhere used where non-zero and valid.
+        permuted along with the axes. "origin" and "nstart" take one of them, "sum" adds both,
+        "zero" takes neither. "extension" follows ChimeraX: ORIGIN is ignored in .map and .ccp4,
+        elsewhere used where non-zero and valid.
     max_voxels
         Refuse larger maps.
 
@@ -169,7 +188,8 @@ def parse_header(
     _check_dimensions(words, name, max_voxels)
     leniencies += _check_space_group(words, name) + _check_angles(words, name)
     voxel_xyz_A = _voxel_size(words, name)
-    origin_xyz_A, origin_from = _origin(words, voxel_xyz_A, origin, name)
+    placing = OriginWords(words.origin_A, words.nstart, words.axes)
+    origin_xyz_A, origin_from = choose_origin(placing, voxel_xyz_A, origin, name)
     x, y, z = (words.axes.index(code) for code in (1, 2, 3))
     return MapHeader(
         shape_zyx=(words.n[z], words.n[y], words.n[x]),
@@ -182,6 +202,7 @@ def parse_header(
         axis_order=words.axes,
         data_offset=HEADER_BYTES + words.nsymbt,
         leniencies=leniencies,
+        conventions_xyz_A=origin_conventions(placing, voxel_xyz_A),
     )
 
 
@@ -321,31 +342,3 @@ def _voxel_size(words: _Words, name: str) -> Triple:
             f"{MIN_VOXEL_A:g}..{MAX_VOXEL_A:g}; correct the cell in the header",
         )
     return (x, y, z)
-
-
-def _origin(
-    words: _Words, voxel_xyz_A: Triple, rule: OriginRule, name: str
-) -> tuple[Triple, Literal["origin", "nstart"]]:
-    invalid = not all(abs(value) <= MAX_ORIGIN_A for value in words.origin_A)
-    zero = all(abs(value) < MIN_ORIGIN_A for value in words.origin_A)
-    if rule == "extension":
-        ignored = name.lower().removesuffix(".gz").endswith((".map", ".ccp4"))
-        rule = "nstart" if ignored or invalid else "auto"
-    if rule == "origin" or (rule == "auto" and not zero):
-        if invalid:
-            _refuse(
-                MapReason.BAD_ORIGIN,
-                name,
-                f"ORIGIN words {words.origin_A} are no position in A; try origin='nstart'",
-            )
-        x, y, z = (0.0 if zero else value for value in words.origin_A)
-        return (x, y, z), "origin"
-    start_xyz = (words.nstart[words.axes.index(code)] for code in (1, 2, 3))
-    x, y, z = (start * size for start, size in zip(start_xyz, voxel_xyz_A, strict=True))
-    if max(abs(x), abs(y), abs(z)) > MAX_ORIGIN_A:
-        _refuse(
-            MapReason.BAD_ORIGIN,
-            name,
-            f"nstart {words.nstart} puts the map at {x:g}, {y:g}, {z:g} A; try origin='origin'",
-        )
-    return (x, y, z), "nstart"

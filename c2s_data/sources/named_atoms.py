@@ -38,12 +38,15 @@ class NamedAtoms:
         1 to 20 for the twenty names, 0 for any other, at every atom of the residue.
     residue_index : (m,) int32
         Row in the residue table of the atom's residue, -1 where it has none.
+    label_asym_id : (m,) str
+        mmCIF chain identifier; the author chain name for a PDB file.
     """
 
     xyz_A: NDArray[np.float64]
     atom_class: NDArray[np.uint8]
     amino_class: NDArray[np.uint8]
     residue_index: NDArray[np.int32]
+    label_asym_id: NDArray[np.str_]
 
     def __len__(self) -> int:
         """Return the number of atoms."""
@@ -63,7 +66,7 @@ def named_atoms(
         Row in the residue table by (chain, residue) position in the first model.
     """
     xyz: list[list[float]] = []
-    atom_class, amino_class, residue_index = [], [], []
+    atom_class, amino_class, residue_index, label_asym_id = [], [], [], []
     for model_number, model in enumerate(structure):
         for chain_number, chain in enumerate(model):
             for position, residue in _last_of_point_mutations(chain):
@@ -76,11 +79,13 @@ def named_atoms(
                     atom_class.append(ATOM_CLASS_OF_NAME[atom.name])
                     amino_class.append(amino)
                     residue_index.append(row)
+                    label_asym_id.append(residue.subchain)
     return NamedAtoms(
         xyz_A=np.array(xyz, np.float64).reshape(-1, 3),
         atom_class=np.array(atom_class, np.uint8),
         amino_class=np.array(amino_class, np.uint8),
         residue_index=np.array(residue_index, np.int32),
+        label_asym_id=np.array(label_asym_id, np.str_),
     )
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     import gemmi
 
+ChainReason = tuple[str, str]
+"""The label_asym_id of an atom left out, and the reason."""
+
 
 @dataclass
 class PolymerResidues:
@@ -41,15 +44,21 @@ class PolymerResidues:
         Rows of the residue table, file order.
     row_of_residue : dict
         Row by (chain, residue) position in the model, of the residues chosen.
+    conformer : dict
+        Alternative location by position, of the residues chosen, those without a row too.
+    passed_over : set
+        Positions of the other residues of point mutations.
     excluded : Counter
-        Atoms named CA, N or C that no row holds, by reason.
+        Atoms named CA, N or C that no row holds, by label_asym_id and reason.
     without_backbone : list of str
         Residues that have no row because they lack N, C-alpha and C.
     """
 
     rows: list[ResidueRow] = field(default_factory=list)
     row_of_residue: dict[tuple[int, int], int] = field(default_factory=dict)
-    excluded: Counter[str] = field(default_factory=Counter)
+    conformer: dict[tuple[int, int], str] = field(default_factory=dict)
+    passed_over: set[tuple[int, int]] = field(default_factory=set)
+    excluded: Counter[ChainReason] = field(default_factory=Counter)
     without_backbone: list[str] = field(default_factory=list)
 
 
@@ -82,8 +91,11 @@ def polymer_residues(
         for group in residue_groups([chain[position] for position in positions]):
             conformer = choose_conformer(group)
             atoms = _present_atoms(found.excluded, group, conformer, drop_zero_occupancy)
+            places = [(chain_number, p) for p in positions[first : first + len(group)]]
+            place = places.pop(conformer.place)
+            found.conformer[place] = conformer.altloc
+            found.passed_over.update(places)
             if atoms.keys() & ATOM_CLASS_OF_NAME.keys():
-                place = (chain_number, positions[first + conformer.place])
                 found.row_of_residue[place] = len(found.rows)
                 found.rows.append(_row(chain.name, conformer, atoms, parents))
             else:
@@ -92,16 +104,18 @@ def polymer_residues(
     return found
 
 
-def _count_outside(excluded: Counter[str], chain: gemmi.Chain, in_polymer: list[bool]) -> None:
+def _count_outside(
+    excluded: Counter[ChainReason], chain: gemmi.Chain, in_polymer: list[bool]
+) -> None:
     for residue, inside in zip(chain, in_polymer, strict=True):
         if not inside:
             for atom in residue:
                 if atom.name in ATOM_CLASS_OF_NAME:
-                    excluded[why_left_out(residue, atom)] += 1
+                    excluded[residue.subchain, why_left_out(residue, atom)] += 1
 
 
 def _present_atoms(
-    excluded: Counter[str],
+    excluded: Counter[ChainReason],
     group: Sequence[gemmi.Residue],
     conformer: Conformer,
     drop_zero_occupancy: bool,
@@ -126,7 +140,8 @@ def _present_atoms(
         "zero-occupancy": n_zero,
         "alternative-conformer": len(named) - n_wrong - n_zero - n_used,
     }
-    excluded.update({reason: count for reason, count in counts.items() if count})
+    chain = group[0].subchain
+    excluded.update({(chain, reason): count for reason, count in counts.items() if count})
     return present
 
 

@@ -13,13 +13,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import ModelError, ModelReason
+from c2s_data.sources.assembly_operators import (
+    FileOperators,
+    pdb_operators,
+    take_mmcif_operators,
+)
 
 MAX_BYTES: Final = 2**30  # the largest deposited structures have a third of that
 MAX_POSITION_A: Final = 1e6  # where a map's origin ends as well
@@ -38,8 +43,20 @@ _PDB_UNUSUAL: Final = re.compile(
 """Before an atom whose coordinates are not three numbers of three decimals, as nearly all are."""
 
 
+class ModelFile(NamedTuple):
+    """All models of a file, and the operators of its assembly."""
+
+    structure: gemmi.Structure
+    operators: FileOperators
+
+
 def read_structure(path: Path | str, *, max_bytes: int = MAX_BYTES) -> gemmi.Structure:
-    """Read all models of a file; format and compression are told by content.
+    """Read all models of a file; arguments and errors as for `read_model_file`."""
+    return read_model_file(path, max_bytes=max_bytes).structure
+
+
+def read_model_file(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ModelFile:
+    """Read all models of a file and its assembly; content tells format and compression.
 
     Parts of a chain that lie apart in the file are brought together; entities are left as found.
 
@@ -57,18 +74,19 @@ def read_structure(path: Path | str, *, max_bytes: int = MAX_BYTES) -> gemmi.Str
     """
     text = _read_text(Path(path), max_bytes)
     try:
-        structure = _parse_mmcif(text) if _CIF_START.match(text) else _parse_pdb(text, path)
+        found = _parse_mmcif(text) if _CIF_START.match(text) else _parse_pdb(text, path)
     except (ValueError, RuntimeError, IndexError) as error:
         raise _unreadable(path, f"not a PDB or mmCIF file that gemmi can read ({error})") from error
-    if structure is None or len(structure) == 0:
+    if found is None or len(found.structure) == 0:
         raise _unreadable(path, "neither a PDB nor an mmCIF file with atoms")
+    structure = found.structure
     structure.merge_chain_parts()
     _check_positions(structure, path)
     try:
         _check_names(structure, path)
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"a name in it is not text ({error.object!r:.40})") from error
-    return structure
+    return found
 
 
 def _read_text(path: Path, max_bytes: int) -> bytes:
@@ -94,14 +112,15 @@ def _read_text(path: Path, max_bytes: int) -> bytes:
     return text.removeprefix(_BYTE_ORDER_MARK)
 
 
-def _parse_mmcif(text: bytes) -> gemmi.Structure | None:
+def _parse_mmcif(text: bytes) -> ModelFile | None:
     for block in gemmi.cif.read_string(text):
         if block.find_loop("_atom_site.id") or block.find_loop("_atom_site.Cartn_x"):
-            return gemmi.make_structure_from_block(block)
+            operators = take_mmcif_operators(block)
+            return ModelFile(gemmi.make_structure_from_block(block), operators)
     return None
 
 
-def _parse_pdb(text: bytes, path: Path | str) -> gemmi.Structure | None:
+def _parse_pdb(text: bytes, path: Path | str) -> ModelFile | None:
     starts_with_atom = text.startswith(_PDB_RECORDS)
     if not (starts_with_atom or any(b"\n" + record in text for record in _PDB_RECORDS)):
         return None
@@ -109,7 +128,8 @@ def _parse_pdb(text: bytes, path: Path | str) -> gemmi.Structure | None:
         _check_coordinates(text, 0, path)
     for unusual in _PDB_UNUSUAL.finditer(text):
         _check_coordinates(text, unusual.end(), path)
-    return gemmi.read_pdb_string(text)
+    structure = gemmi.read_pdb_string(text)
+    return ModelFile(structure, pdb_operators(structure))
 
 
 def _check_coordinates(text: bytes, start: int, path: Path | str) -> None:

@@ -68,6 +68,8 @@ def test_counts_and_starts_follow_the_axes_but_cell_and_m_do_not(axes, byte_orde
         ("auto", "x.map", (7.0, -3.5, 9.25), "origin"),
         ("origin", "x.map", (7.0, -3.5, 9.25), "origin"),
         ("nstart", "x.map", (3.0, 5.0, -2.0), "nstart"),
+        ("sum", "x.map", (10.0, 1.5, 7.25), "sum"),
+        ("zero", "x.map", (0.0, 0.0, 0.0), "zero"),
         ("extension", "x.map", (3.0, 5.0, -2.0), "nstart"),
         ("extension", "X.CCP4.gz", (3.0, 5.0, -2.0), "nstart"),
         ("extension", "x.mrc", (7.0, -3.5, 9.25), "origin"),
@@ -79,6 +81,19 @@ def test_origin_rules(rule, name, expected, source):
     header = parse_header(raw, name, origin=rule)
     assert header.origin_xyz_A == expected
     assert header.origin_from == source
+
+
+def test_what_each_convention_says():
+    raw = header_bytes(origin=(7.0, -3.5, 9.25), nstart=(2, 4, -1), axes=(3, 1, 2))
+    assert parse_header(raw, "x.map").conventions_xyz_A == {
+        "origin": (7.0, -3.5, 9.25),
+        "nstart": (6.0, -1.25, 4.0),
+        "sum": (13.0, -4.75, 13.25),
+        "zero": (0.0, 0.0, 0.0),
+        "nstart as x, y, z": (3.0, 5.0, -2.0),
+    }
+    wild = header_bytes(origin=(float("nan"), 0.0, 0.0), nstart=(2**30, 0, 0), axes=(3, 1, 2))
+    assert parse_header(wild, "x.map", origin="zero").conventions_xyz_A == {"zero": (0.0, 0.0, 0.0)}
 
 
 @pytest.mark.parametrize("zero", [(0.0, 0.0, 0.0), (-0.0, -0.0, -0.0), (1e-44, 0.0, -0.0)])
@@ -99,6 +114,8 @@ def test_origin_that_is_no_position(bad):
     raw = header_bytes(origin=(bad, 1.0, 2.0), nstart=(2, 4, -1))
     assert refusal(raw).reason == MapReason.BAD_ORIGIN
     assert "nstart" in str(refusal(raw, origin="origin"))
+    assert refusal(raw, origin="sum").reason == MapReason.BAD_ORIGIN
+    assert parse_header(raw, "x.map", origin="zero").origin_xyz_A == (0.0, 0.0, 0.0)
     assert parse_header(raw, "x.map", origin="nstart").origin_xyz_A == (3.0, 5.0, -2.0)
     assert parse_header(raw, "x.mrc", origin="extension").origin_xyz_A == (3.0, 5.0, -2.0)
 
@@ -109,8 +126,8 @@ def test_nstart_that_is_no_position():
 
 
 def test_unknown_origin_rule_is_a_programming_error():
-    with pytest.raises(ValueError, match="'sum'"):
-        parse_header(header_bytes(), "x.map", origin="sum")
+    with pytest.raises(ValueError, match="'difference'"):
+        parse_header(header_bytes(), "x.map", origin="difference")
 
 
 IMOD = 1146047817
