@@ -6,12 +6,23 @@ its published programs.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 2
+Assembly = Literal["deposited", "1", "auto"]
+"""Copies of a model: as deposited, all of assembly 1, or those of it that lie in density."""
+SCHEMA_VERSION: Final = 3
 
 MASKS: Final = ("atom", "ca", "amino", "secondary")
 """Names of the label arrays, all uint8, on the same grid as ``density``."""
+EXTRA_MASKS: Final = {"ignore": ("ignore",), "nucleic": ("nucleic_atom", "nucleic_base")}
+"""Further label arrays, by the option that adds them to a store."""
+
+
+def masks_of(extra: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of a store's label arrays: the four of the paper, then further ones."""
+    return MASKS + tuple(name for option in extra for name in EXTRA_MASKS[option])
+
 
 ATOM_CLASSES: Final = ("none", "C-alpha", "N", "C")
 CA_CLASSES: Final = ("none", "C-alpha")
@@ -22,12 +33,17 @@ AMINO_ACIDS: Final = (
 """Amino-acid classes 1 to 20, in this order."""
 AMINO_CLASSES: Final = ("none or unknown", *AMINO_ACIDS)
 SECONDARY_CLASSES: Final = ("none", "coil", "helix", "strand")
+NUCLEIC_ATOM_CLASSES: Final = ("none", "phosphate", "C1'", "sugar", "base")
+NUCLEIC_BASE_CLASSES: Final = ("none or unknown", "A", "C", "G", "U or T")
 
 CLASS_NAMES: Final = {
     "atom": ATOM_CLASSES,
     "ca": CA_CLASSES,
     "amino": AMINO_CLASSES,
     "secondary": SECONDARY_CLASSES,
+    "ignore": ("use", "ignore"),
+    "nucleic_atom": NUCLEIC_ATOM_CLASSES,
+    "nucleic_base": NUCLEIC_BASE_CLASSES,
 }
 
 ATOM_CA: Final = 1
@@ -50,10 +66,17 @@ CATALOG_COLUMNS: Final = (
     "failure_stage", "failure_reason", "failure_message",
 )  # fmt: skip
 """Columns of a store's catalog that the plan fills, failures included."""
+QUALITY_FACTS: Final = (
+    "q_score", "q_score_expected", "cc_mask", "fsc_05_A", "explained_density_share",
+    "explained_density_level", "quality_flags",
+)  # fmt: skip
+"""Columns about the fit of map and model, empty where it was not measured."""
 FACT_COLUMNS: Final = (
     "percentile_value", "saturated_voxel_share", "saturated_ca_share", "ca_density_sigma",
     "raw_mean", "raw_sd", "n_residues", "n_ca", "ca_in_box", "n_atoms_outside", "n_collisions",
     "excluded_atoms", "secondary_source", "label_counts", "notes",
+    "n_sequence_residues", "n_observed_residues", "sequence_mismatches", "sequence_source",
+    *QUALITY_FACTS,
 )  # fmt: skip
 """Columns of a store's catalog that the build of an entry finds out."""
 SUBGRIDS_PER_SHARD: Final = 512
