@@ -7,6 +7,7 @@
 #   TORCH_INDEX  index that torch alone comes from; empty for pip's own setting
 #   CONSTRAINTS  file of pinned versions; empty for the newest
 #   OUT          folder that the demo writes
+#   JOBS         processes that run tests; 0 for one that a debugger can stop
 #   PYTEST_ARGS  passed on to pytest
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
@@ -23,6 +24,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 CONSTRAINTS ?= $(wildcard $(PINS))
 OUT ?= demo-out
+JOBS ?= 2
 PYTEST_ARGS ?=
 FULL ?=
 
@@ -30,6 +32,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SETTINGS := .cache/make/$(notdir $(VENV))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 PIP_FLAGS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(CI),--progress-bar off)
 comma := ,
 PINS := tests/constraints-$(PYTHON_VERSION).txt
@@ -51,16 +54,16 @@ demo: $(READY) ## build a store from a simulated protein and read it with torch
 	$(BIN)/c2s-data demo $(OUT)
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-data: $(READY) ## run the tests of c2s_data, which need no torch
-	$(BIN)/python -m pytest tests/data $(PYTEST_ARGS)
+	$(PYTEST) tests/data $(PYTEST_ARGS)
 
 test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 	$(MAKE) test-data PYTHON=$(PYTHON_NEWEST) VENV=.venv-newest TORCH= CONSTRAINTS=
 
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
-	FULL=$(FULL) $(BIN)/python -m pytest tests/faults -n 2 $(PYTEST_ARGS)
+	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check

@@ -216,7 +216,11 @@ def run(
             stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="c2s-bench-"))
         )
         catalog = make_input(place)
-        plan = make_plan(read_catalog(catalog), make_config("recommended"))
+        # Preset paper does the steps of the published way; recommended does more, its row says.
+        further = make_plan(read_catalog(catalog), make_config("recommended"))
+        ours(further, place)
+        fuller = [ours(further, place) for _ in range(max(1, repeats // 2))]
+        plan = make_plan(read_catalog(catalog), make_config("paper"))
         ours(plan, place)
         chunks = encoded_arrays(plan, place)
         nbytes = SIDE**3 * 4 + 1024
@@ -224,7 +228,7 @@ def run(
                   for _ in range(repeats)]  # fmt: skip
         peers = [plain(place / "big.map.gz", place / "big.pdb", place)
                  for _ in range(plain_repeats)]  # fmt: skip
-        return [*_rows(rounds, peers), *_size_rows(place, plan)]
+        return [*_rows(rounds, peers), _fuller_row(rounds, fuller), *_size_rows(place, plan)]
 
 
 def _rows(rounds: list[tuple[float, float]], peers: list[float]) -> list[dict[str, Any]]:
@@ -237,6 +241,14 @@ def _rows(rounds: list[tuple[float, float]], peers: list[float]) -> list[dict[st
         peer = statistics.median(peers)
         rows.append(_row(f"{name}: plain over ours", seconds, "s", peer, peer / seconds, ">= 10"))
     return rows
+
+
+def _fuller_row(rounds: list[tuple[float, float]], fuller: list[float]) -> dict[str, Any]:
+    plain_seconds = statistics.median(mine for mine, _ in rounds)
+    seconds = statistics.median(fuller)
+    name = "the same under recommended (spline, quality), over paper"
+    return {"name": name, "value": seconds, "unit": "s", "limit": plain_seconds,
+            "ratio": seconds / plain_seconds, "goal": "none", "met": None}  # fmt: skip
 
 
 def _size_rows(place: Path, plan: Plan) -> list[dict[str, Any]]:
@@ -284,7 +296,7 @@ def main() -> None:
         print(
             f"{row['name']:<58} {row['value']:>12.4g} {row['unit']:<2} against "
             f"{row['limit']:>10.4g}: ratio {row['ratio']:6.2f}, goal {row['goal']:<12} "
-            f"{'met' if row['met'] else 'NOT MET'}"
+            f"{ {True: 'met', False: 'NOT MET', None: ''}[row['met']] }"
         )
 
 

@@ -8,35 +8,26 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from c2s_data.assembly import assemble
 from c2s_data.config import BuildConfig
-from c2s_data.errors import C2SError, MapError, MapReason, ModelError, ModelReason, StoreError
-from c2s_data.label_model import (
-    excluded_atoms,
-    inside_map,
-    label_model,
-    residue_columns,
-    secondary_structure,
-)
-from c2s_data.plan import Failure, Plan, PlannedEntry, digest_of_ends, digest_of_file
-from c2s_data.schema import CLASS_NAMES, MASKS
-from c2s_data.sources.atomic_model import AtomicModel, read_atomic_model
-from c2s_data.sources.density_map import MAX_VOXELS, DensityMap, read_density_map
+from c2s_data.entry_sequences import sequences_of_entry
+from c2s_data.errors import C2SError, MapError, ModelError, StoreError
+from c2s_data.fit import measure_fit
+from c2s_data.inputs import checked_inputs
+from c2s_data.label_model import label_model, residue_columns, secondary_structure
+from c2s_data.masks import masks_of_entry
+from c2s_data.measure import ca_facts, histogram, label_facts, measure_raw, warnings_of
+from c2s_data.placement import check_placement
+from c2s_data.plan import Failure, Plan, PlannedEntry
+from c2s_data.sources.atomic_model import read_atomic_model
+from c2s_data.sources.density_map import MAX_VOXELS, read_density_map
 from c2s_data.store.begin import claim_lineage
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
-from c2s_data.store.receipt import InputFile, valid_receipt, write_failure
+from c2s_data.store.receipt import valid_receipt, write_failure
 from c2s_data.store.writer import LabeledMap, write_entry
-from c2s_data.transforms.float16 import normalize_to_float16
-from c2s_data.transforms.label import LabeledVoxels
-from c2s_data.transforms.moments import moments
-from c2s_data.transforms.normalize import density_histogram, normalize
-from c2s_data.transforms.percentile import percentile_of
-from c2s_data.transforms.resample import resample_trilinear, sample_trilinear, truncate_to
+from c2s_data.stored_density import resample, scale
 
 
 @dataclass(frozen=True)
@@ -72,9 +63,6 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
     MapError, ModelError
         If a file is refused, or map and model do not fit each other.
     """
-    model = read_atomic_model(planned.entry.model, zero_occupancy=config.zero_occupancy)
-    secondary = secondary_structure(model, config)
-    labels = label_model(model, secondary, planned, config)
     density = read_density_map(
         planned.entry.map,
         origin=planned.entry.origin or config.origin,
@@ -82,25 +70,37 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
         non_finite=config.non_finite,
         sha256=True,
     )
+    inputs = checked_inputs(planned, density)
+    model = read_atomic_model(planned.entry.model, zero_occupancy=config.zero_occupancy)
+    origin_notes = check_placement(model, density, planned, config)
+    model = assemble(model, planned.entry.assembly or config.assembly, *density.grid)
+    sequences = sequences_of_entry(model.residues, planned)
+    secondary = secondary_structure(model, config)
+    labels = label_model(model, secondary, planned, config)
+    masks = masks_of_entry(labels, model, planned, config)
+    facts, statistics = measure_raw(density, model)
+    fit_facts, residue_q_score, fit_notes = measure_fit(
+        density, model, planned, config, origin_notes
+    )
     map_notes = density.notes
-    inputs = _planned_inputs(planned, density)
-    facts, statistics = _measure_raw(density, model)
-    resampled_zyx = _resample(density, config)
+    resampled_zyx = resample(density, planned, config)
     del density  # The raw map and the normalized one need not live together.
-    divisor = _divisor(resampled_zyx, planned, config)
-    statistics |= _histogram(resampled_zyx, "resampled")
-    normalized_zyx, n_saturated = _normalize(resampled_zyx, divisor, config)
-    facts |= {
-        "percentile_value": divisor,
-        "saturated_voxel_share": n_saturated / resampled_zyx.size,
-    }
-    facts |= _label_facts(labels, model, planned, config, normalized_zyx)
+    statistics |= histogram(resampled_zyx, "resampled")
+    density_zyx, scale_facts = scale(resampled_zyx, planned, config)
+    facts |= fit_facts | sequences.facts | scale_facts
+    facts |= label_facts(labels, masks, model, planned, config)
+    facts |= ca_facts(masks["ca"], density_zyx)
     facts |= {"secondary_source": secondary.source}
-    facts["notes"] = [*map_notes, *model.notes, *secondary.notes, *_warnings(facts, config)]
+    facts["notes"] = [
+        *(*map_notes, *model.notes, *sequences.notes, *secondary.notes, *fit_notes),
+        *warnings_of(facts, config),
+    ]
     return LabeledMap(
-        density_zyx=normalized_zyx,
-        labels={name: getattr(labels, name) for name in MASKS},
-        residues=residue_columns(model, secondary, planned, config),
+        density_zyx=density_zyx,
+        labels=masks,
+        sequences=sequences.fasta,
+        residues=residue_columns(model, secondary, planned, config)
+        | {"sequence_index": sequences.sequence_index, "q_score": residue_q_score},
         statistics=statistics,
         facts=facts,
         inputs=inputs,
@@ -180,130 +180,3 @@ def failure_of(error: Exception) -> Failure:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     return Failure("build", type(error).__name__, f"{error} (unforeseen, at {where})")
-
-
-def _resample(density: DensityMap, config: BuildConfig) -> NDArray[np.float32]:
-    resampled = resample_trilinear(
-        density.values_zyx, density.voxel_size_zyx_A, positions=config.positions
-    )
-    if config.integer_maps == "truncate" and density.source_dtype.kind in "iu":
-        return truncate_to(resampled, density.source_dtype)
-    return resampled
-
-
-def _divisor(
-    resampled_zyx: NDArray[np.float32], planned: PlannedEntry, config: BuildConfig
-) -> float:
-    try:
-        return percentile_of(resampled_zyx, config.scale, config.percentile)
-    except ValueError as error:
-        raise MapError(
-            MapReason.EMPTY_POPULATION,
-            f"{planned.entry.map}: the density cannot be scaled: {error}",
-        ) from error
-
-
-def _normalize(
-    resampled_zyx: NDArray[np.float32], divisor: float, config: BuildConfig
-) -> tuple[NDArray[Any], int]:
-    if config.density_dtype == "float16":
-        return normalize_to_float16(resampled_zyx, divisor)
-    return normalize(resampled_zyx, divisor, out=resampled_zyx)
-
-
-def _measure_raw(
-    density: DensityMap, model: AtomicModel
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Measure what clipping will destroy: moments, histogram, slices, density at the C-alphas."""
-    values = density.values_zyx
-    mean, sd = moments(values)
-    z, y, x = (n // 2 for n in values.shape)
-    statistics = _histogram(values, "raw") | {
-        "raw_slice_yx": values[z].copy(),
-        "raw_slice_zx": values[:, y].copy(),
-        "raw_slice_zy": values[:, :, x].copy(),
-    }
-    ca_xyz_A = model.residues.ca_xyz_A
-    offset_xyz_A = ca_xyz_A[np.isfinite(ca_xyz_A).all(axis=1)] - density.origin_xyz_A
-    at_ca = sample_trilinear(values, offset_xyz_A[:, ::-1] / density.voxel_size_zyx_A)
-    inside = at_ca[np.isfinite(at_ca)]
-    sigma = (float(inside.mean()) - mean) / sd if inside.size else None
-    return {"raw_mean": mean, "raw_sd": sd, "ca_density_sigma": sigma}, statistics
-
-
-def _histogram(values_zyx: NDArray[np.float32], name: str) -> dict[str, NDArray[Any]]:
-    counts, low, high = density_histogram(values_zyx)
-    return {f"{name}_histogram": counts, f"{name}_histogram_range": np.array([low, high])}
-
-
-def _label_facts(
-    labels: LabeledVoxels,
-    model: AtomicModel,
-    planned: PlannedEntry,
-    config: BuildConfig,
-    normalized_zyx: NDArray[Any],
-) -> dict[str, Any]:
-    z, y, x = labels.ca.index_zyx.T
-    at_ca = normalized_zyx[z, y, x]
-    has_ca = np.isfinite(model.residues.ca_xyz_A).all(axis=1)
-    n_ca = int(has_ca.sum())
-    in_box = int(inside_map(model.residues.ca_xyz_A[has_ca], planned, config).sum())
-    return {
-        "saturated_ca_share": float((at_ca == 1).mean()) if at_ca.size else 0.0,
-        "n_residues": len(model.residues.chain),
-        "n_ca": n_ca,
-        "ca_in_box": in_box / n_ca,
-        "n_atoms_outside": labels.n_outside,
-        "n_collisions": labels.n_collisions,
-        "excluded_atoms": excluded_atoms(model, config),
-        "label_counts": {
-            name: np.bincount(getattr(labels, name).value, minlength=256)[
-                1 : len(CLASS_NAMES[name])
-            ].tolist()
-            for name in MASKS
-        },
-    }
-
-
-def _warnings(facts: dict[str, Any], config: BuildConfig) -> list[str]:
-    found = []
-    share = facts["saturated_ca_share"]
-    if share > 0.5 and config.scale == "signal":
-        found.append(
-            f"{share:.0%} of the C-alphas have density 1.0: the map has hardly any negative values "
-            "(masked, or shifted by a constant), so its scale could not be set by its noise"
-        )
-    elif share > 0.5:
-        found.append(
-            f"{share:.0%} of the C-alphas have density 1.0, so their contrast is lost; preset "
-            "recommended takes the scale from the signal (docs/beware.md)"
-        )
-    if facts["ca_in_box"] < 0.99:
-        found.append(f"only {facts['ca_in_box']:.1%} of the C-alphas lie inside the map")
-    return found
-
-
-def _planned_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFile, ...]:
-    """Return what was read, after checking that it is what was planned."""
-    assert density.file_bytes is not None
-    assert density.file_sha256 is not None
-    read = (density.values_zyx.shape, density.voxel_size_zyx_A, density.origin_xyz_A)
-    expected = (planned.source_shape_zyx, planned.voxel_size_zyx_A, planned.origin_xyz_A)
-    same_size = read == expected and density.file_bytes == planned.map_bytes
-    if not same_size or digest_of_ends(planned.entry.map) != planned.map_ends_sha256:
-        raise MapError(
-            MapReason.CHANGED,
-            f"{planned.entry.map}: the file is not the one that was planned (shape, voxel size, "
-            f"origin {read}, planned {expected}); restore it, or plan again",
-        )
-    digest = digest_of_file(planned.entry.model)
-    if digest != planned.model_sha256:
-        raise ModelError(
-            ModelReason.CHANGED,
-            f"{planned.entry.model}: the file is not the one that was planned; restore it, or "
-            "plan again",
-        )
-    return (
-        InputFile("map", Path(planned.entry.map).name, density.file_bytes, density.file_sha256),
-        InputFile("model", Path(planned.entry.model).name, planned.model_bytes, digest),
-    )

@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from c2s_data.errors import ConfigError
-from c2s_data.schema import BOX, CORE, SCHEMA_VERSION
+from c2s_data.schema import BOX, CORE, SCHEMA_VERSION, Assembly
 from c2s_data.transforms.label import DECODE_OFFSET_VOXEL
 
 PresetName = Literal["paper", "released", "recommended"]
@@ -46,7 +46,7 @@ class BuildConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: PresetName
-    origin: Literal["auto", "origin", "nstart", "extension"]
+    origin: Literal["auto", "origin", "nstart", "sum", "zero", "extension"]
     """Which header words place the map; see `c2s_data.sources.density_map`."""
     positions: Literal["float64", "float32"]
     """Precision in which resampling computes positions on the source grid."""
@@ -65,7 +65,24 @@ class BuildConfig(BaseModel):
     """Amino mask at the C-alpha of an unknown residue: 0, or 255 for a loss to leave out."""
     zero_occupancy: Literal["keep", "exclude"]
     secondary: Literal["auto", "records", "dssp"]
+    resampling: Literal["trilinear", "spline3"]
+    antialias: bool
+    """Low-pass axes with voxels below 0.9 A before they are resampled (``spline3`` only)."""
+    assembly: Assembly
+    """Copies of the model that are labeled: as deposited, all of assembly 1, or those of it that
+    lie in density."""
+    extra_masks: tuple[Literal["ignore", "nucleic"], ...] = ()
+    """``ignore``: voxels near atoms that are no protein; ``nucleic``: labels of nucleic acids."""
+    ignore_radius_A: float = Field(default=3.0, gt=0, le=10)
+    quality: bool
+    """Measure how well map and model fit; see `c2s_data.quality`."""
+    gate: Literal["off", "warn", "drop"]
+    """What a bad fit of map and model does to an entry."""
     density_dtype: Literal["float16", "float32"]
+    density: Literal["raw", "normalized"] = "raw"
+    """``normalized``: maps are at 1 A and in [0, 1] already and are taken as they are."""
+    masks: Literal["model", "files"] = "model"
+    """``files``: masks that lie beside a map, as published, are taken as they are."""
     box: int = Field(default=BOX, ge=2, le=256)
     core: int = Field(default=CORE, ge=1, le=256)
     compressor: Literal["lz4", "zstd"] = "lz4"
@@ -79,6 +96,16 @@ class BuildConfig(BaseModel):
                 f"box {self.box} and core {self.core}: the core must not exceed the box and "
                 "box - core must be even, so that every face has the same margin"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        if self.gate != "off" and not self.quality:
+            raise ValueError(f"gate {self.gate!r} judges the quality: it needs quality true")
+        if self.antialias and self.resampling != "spline3":
+            raise ValueError("antialias is part of resampling spline3; trilinear has no filter")
+        if len(set(self.extra_masks)) != len(self.extra_masks):
+            raise ValueError(f"extra_masks {self.extra_masks}: name each once")
         return self
 
     @property
@@ -108,6 +135,11 @@ _PAPER: Final[dict[str, Any]] = {
     "unknown_amino": "background",
     "zero_occupancy": "keep",
     "secondary": "auto",
+    "resampling": "trilinear",
+    "antialias": False,
+    "assembly": "deposited",
+    "quality": False,
+    "gate": "off",
     "density_dtype": "float16",
 }
 
@@ -132,6 +164,12 @@ PRESETS: Final[dict[PresetName, dict[str, Any]]] = {
         "unknown_amino": "ignore",
         "zero_occupancy": "exclude",
         "secondary": "dssp",
+        "resampling": "spline3",
+        "antialias": True,
+        "assembly": "auto",
+        "extra_masks": ("ignore",),
+        "quality": True,
+        "gate": "warn",
     },
 }
 

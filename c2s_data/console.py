@@ -26,8 +26,8 @@ def print_choices(console: Console, config: BuildConfig, *, preset_given: bool) 
     console.print(
         f"preset {config.preset}: labels by {config.label_rule} (mean error "
         f"{config.label_error_A} A at 1 A voxels, decode offset {config.decode_offset_voxel} "
-        f"voxel), scale from {config.scale} values, density {config.density_dtype}, box "
-        f"{config.box} core {config.core}",
+        f"voxel), resampling {config.resampling}, scale from {config.scale} values, density "
+        f"{config.density_dtype}, box {config.box} core {config.core}",
         highlight=False,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from c2s_data.config import BuildConfig
 from c2s_data.errors import ConfigError
 from c2s_data.plan import (
     DROPPED,
@@ -108,22 +109,26 @@ class _Growing:
         old = self._unmet.pop(fresh.entry_id, None)
         if old is None:
             return self._take_new(fresh, rebuild=rebuild)
-        if old.failure is None and identity(old) == identity(fresh):
+        same = identity(old, self._config) == identity(fresh, self._config)
+        if old.failure is None and same:
             # What a task may need at most is a matter of this run, not of the entry.
-            self.entries[old.map_index] = replace(old, entry=fresh.entry)
+            self.entries[old.map_index] = replace(
+                old, entry=fresh.entry, side_files=fresh.side_files
+            )
         elif old.failure is not None:
             again = replace(fresh, map_index=old.map_index, revision=old.revision)
             self._place(again, at=old.map_index)  # It owned no rows, so nobody can write them.
         elif not self._is_built(old):
             self._replace(old, fresh, REPLACED, "its inputs changed before it was built")
-        elif _only_gone(old, fresh):
+        elif _only_gone(old, fresh, self._config):
             # The store holds it; whether its inputs are still kept is the user's choice.
-            entry = replace(fresh.entry, map=old.entry.map, model=old.entry.model)
+            paths = {name: getattr(old.entry, name) for name in ("map", "model", "sequence")}
+            entry = replace(fresh.entry, **paths)
             self.entries[old.map_index] = replace(old, entry=entry)
         elif rebuild and fresh.failure is None:
             self._replace(old, fresh, REBUILT, "built anew from other inputs in later rows")
         else:
-            return _changes(old, fresh)
+            return _changes(old, fresh, self._config)
         return []
 
     def _take_new(self, fresh: PlannedEntry, *, rebuild: bool) -> list[str]:
@@ -167,12 +172,13 @@ class _Growing:
         self.n_rows += placed.n_shards * rows_per_shard(self._config.box)
 
 
-def _only_gone(old: PlannedEntry, fresh: PlannedEntry) -> bool:
+def _only_gone(old: PlannedEntry, fresh: PlannedEntry, config: BuildConfig) -> bool:
     """Say whether all that changed of a built entry is that its files are no longer there."""
     if fresh.failure is None or fresh.failure.reason != "not-found":
         return False
-    names = ("emdb_id", "pdb_id", "resolution_A", "origin")
-    return all(getattr(old.entry, name) == getattr(fresh.entry, name) for name in names)
+    was, now = identity(old, config), identity(fresh, config)
+    names = ("emdb_id", "pdb_id", "resolution_A", "contour_level", "origin", "assembly")
+    return all(was[name] == now[name] for name in names)
 
 
 def _was_withdrawn(planned: PlannedEntry) -> bool:
@@ -187,11 +193,11 @@ def _withdrawn_line(planned: PlannedEntry) -> str:
     )
 
 
-def _changes(old: PlannedEntry, fresh: PlannedEntry) -> list[str]:
+def _changes(old: PlannedEntry, fresh: PlannedEntry, config: BuildConfig) -> list[str]:
     name = old.entry_id
     if fresh.failure is not None:
         return [f"  {name}: could be read then, not now: {fresh.failure.message}"]
-    was, now = identity(old), identity(fresh)
+    was, now = identity(old, config), identity(fresh, config)
     return [f"  {name}.{key}: {was[key]!r} -> {now[key]!r}" for key in was if was[key] != now[key]]
 
 

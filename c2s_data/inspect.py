@@ -103,6 +103,7 @@ def print_store(console: Console, summary: dict[str, Any]) -> None:
     )
     console.print(_table(summary["maps"], _GRID_COLUMNS))
     console.print(_table(summary["maps"], _LABEL_COLUMNS))
+    console.print(_table(summary["maps"], _FIT_COLUMNS))
     for row in summary["maps"]:
         console.print(f"{row['entry_id']}: {_labels(row)}", highlight=False, markup=False)
         for note in row["notes"]:
@@ -130,7 +131,16 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-# Two tables, because one would not fit the 80 columns of a terminal.
+def _observed(row: dict[str, Any]) -> str:
+    known = row["n_sequence_residues"]
+    return f"{row['n_observed_residues']:,}/{known:,}" if known else ""
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
+
+
+# Three tables, because one would not fit the 80 columns of a terminal.
 _GRID_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "split": lambda row: row["split"] or "",
     "A": lambda row: _number(row["resolution_A"]),
@@ -147,6 +157,15 @@ _LABEL_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "dropped": lambda row: str(row["n_atoms_outside"]),
     "collided": lambda row: str(row["n_collisions"]),
     "excluded": lambda row: str(sum(row["excluded_atoms"].values())),
+}
+_FIT_COLUMNS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "observed": _observed,
+    "Q": lambda row: _number(row["q_score"]),
+    "expected": lambda row: _number(row["q_score_expected"]),
+    "CC mask": lambda row: _number(row["cc_mask"]),
+    "FSC 0.5 A": lambda row: _number(row["fsc_05_A"]),
+    "explained": lambda row: _share(row["explained_density_share"]),
+    "flags": lambda row: " ".join(row["quality_flags"] or ()),
 }
 
 

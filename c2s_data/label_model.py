@@ -5,18 +5,16 @@ Here the choices of a preset meet the transforms, which know no presets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.config import BuildConfig
-from c2s_data.errors import MapError, ModelError, ModelReason
 from c2s_data.plan import PlannedEntry
 from c2s_data.schema import IGNORE
-from c2s_data.sources.atomic_model import AtomicModel, ResidueTable
-from c2s_data.sources.density_map import read_map_header
+from c2s_data.sources.atomic_model import AtomicModel
 from c2s_data.transforms.label import LabeledVoxels, label_voxels, voxel_index
 from c2s_data.transforms.secondary_structure import dssp, incomplete, three_state
 
@@ -82,14 +80,7 @@ def label_model(
     planned: PlannedEntry,
     config: BuildConfig,
 ) -> LabeledVoxels:
-    """Label the voxels of one map.
-
-    Raises
-    ------
-    ModelError
-        If fewer than half of the C-alphas lie inside the map.
-    """
-    _check_in_box(model.residues, planned, config)
+    """Label the voxels of one map."""
     atoms = _named_atoms if config.atoms == "named" else _polymer_atoms
     xyz_A, atom_class, amino_class, secondary_class = atoms(model, secondary, config)
     return label_voxels(
@@ -126,33 +117,6 @@ def _named_atoms(
     classes = np.zeros(len(of_residue), np.uint8)
     classes[of_residue] = secondary.classes[named.residue_index[of_residue]]
     return named.xyz_A, named.atom_class, named.amino_class, classes
-
-
-def _check_in_box(table: ResidueTable, planned: PlannedEntry, config: BuildConfig) -> None:
-    ca_xyz_A = table.ca_xyz_A[np.isfinite(table.ca_xyz_A).all(axis=1)]
-    if not len(ca_xyz_A):
-        raise ModelError(
-            ModelReason.NO_PROTEIN,
-            f"{planned.entry.model}: no residue has a C-alpha; nothing can be labeled",
-        )
-    n_inside = int(inside_map(ca_xyz_A, planned, config).sum())
-    if 2 * n_inside >= len(ca_xyz_A):
-        return
-    remedy = "no other origin rule fits either: is this the model of this map?"
-    for rule in ("origin", "nstart"):
-        try:
-            header = read_map_header(planned.entry.map, origin=rule)
-        except MapError:
-            continue
-        moved = replace(planned, origin_xyz_A=header.origin_xyz_A)
-        if 2 * inside_map(ca_xyz_A, moved, config).sum() >= len(ca_xyz_A):
-            remedy = f"with origin rule {rule} most lie inside: set the catalog's origin column"
-            break
-    raise ModelError(
-        ModelReason.OUTSIDE_BOX,
-        f"{planned.entry_id}: {len(ca_xyz_A) - n_inside} of {len(ca_xyz_A)} C-alphas lie outside "
-        f"the map at origin {planned.origin_xyz_A} A; {remedy}",
-    )
 
 
 def residue_columns(

@@ -7,20 +7,22 @@ to the options. Parts then need nothing but the plan.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from c2s_data.config import BuildConfig, fingerprint, make_config
-from c2s_data.errors import CatalogError, ConfigError, MapError, MapReason, StoreError
-from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
-from c2s_data.sources.catalog import CatalogEntry, check_entry_id
+from c2s_data.config import BuildConfig, fingerprint
+from c2s_data.errors import ConfigError, MapError, MapReason
+from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD, masks_of
+from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, read_map_header
+from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
+from c2s_data.sources.mask_files import mask_files
+from c2s_data.transforms.map_model_fit import fit_memory_bytes
 from c2s_data.transforms.resample import resampled_shape
+from c2s_data.transforms.resample_spline import spline_memory_bytes
 from c2s_data.transforms.windows import n_windows, voxels_in_windows
 
 WITHDRAWN: Final = "withdrawn"
@@ -33,7 +35,7 @@ built: by its owner, with other inputs, or because it left the catalog."""
 DEFAULT_TASK_MEMORY: Final = 1_500_000_000
 # Interpreter, libraries and compiled code of one worker, measured with benchmarks/memory.py.
 _BASE_MEMORY: Final = 300_000_000
-_END_BYTES: Final = 4096
+_BYTES_AN_ATOM: Final = 20  # of a gzipped mmCIF file; a plain one has four times as many
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,19 @@ class Failure:
     stage: str
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class SideFile:
+    """A further input of an entry: its ``sequence``, or a ``mask`` that lies beside the map.
+
+    ``sha256`` digests a sequence whole and the ends of a mask, as `digest_of_ends`.
+    """
+
+    role: str
+    path: str
+    nbytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ class PlannedEntry:
     map_ends_sha256: str = ""
     model_bytes: int = 0
     model_sha256: str = ""
+    side_files: tuple[SideFile, ...] = ()
     predicted_bytes: int = 0
     predicted_memory_bytes: int = 0
     failure: Failure | None = None
@@ -200,7 +216,7 @@ def with_rows(planned: PlannedEntry, first_subgrid: int, config: BuildConfig) ->
         n_shards = -(-planned.n_subgrids // rows_per_shard(config.box))
         planned = replace(planned, first_subgrid=first_subgrid, n_shards=n_shards)
     rows = (planned.first_subgrid, planned.n_subgrids, planned.revision)
-    return replace(planned, fingerprint=fingerprint(config, [identity(planned), rows]))
+    return replace(planned, fingerprint=fingerprint(config, [identity(planned, config), rows]))
 
 
 def plan_of(
@@ -222,23 +238,27 @@ def _plan_entry(
         )
     except MapError as error:
         return replace(bare, failure=Failure("plan", error.reason, error.message))
-    model = Path(entry.model)
-    if not model.is_file():
-        message = f"{model}: the atomic model does not exist; correct the path in the catalog"
-        return replace(bare, failure=Failure("plan", "not-found", message))
+    needed = (("atomic model does", entry.model), ("sequences do", entry.sequence))
+    for what, path in needed:
+        if path is not None and not Path(path).is_file():
+            message = f"{path}: the {what} not exist; correct the path in the catalog"
+            return replace(bare, failure=Failure("plan", "not-found", message))
     try:
-        shape_zyx = resampled_shape(header.shape_zyx, header.voxel_size_zyx_A)
+        shape_zyx = header.shape_zyx
+        if config.density == "raw":
+            shape_zyx = resampled_shape(shape_zyx, header.voxel_size_zyx_A)
     except ValueError as error:
         failure = Failure("plan", MapReason.BAD_CELL, f"{entry.map}: {error}")
         return replace(bare, failure=failure)
     try:
         map_bytes, map_ends_sha256 = Path(entry.map).stat().st_size, digest_of_ends(entry.map)
-        model_bytes, model_sha256 = model.stat().st_size, digest_of_file(entry.model)
+        model_bytes, model_sha256 = Path(entry.model).stat().st_size, digest_of_file(entry.model)
+        side_files = tuple(_side_files(entry, config))
     except OSError as error:
         message = f"{error.filename}: cannot be read: {error.strerror}; mend it and plan again"
         return replace(bare, failure=Failure("plan", "unreadable", message))
     n_subgrids = n_windows(shape_zyx, config.core)
-    memory = predicted_memory(header.shape_zyx, shape_zyx, config)
+    memory = predicted_memory(header.shape_zyx, shape_zyx, config, model_bytes // _BYTES_AN_ATOM)
     planned = replace(
         bare,
         source_shape_zyx=header.shape_zyx,
@@ -250,6 +270,7 @@ def _plan_entry(
         map_ends_sha256=map_ends_sha256,
         model_bytes=model_bytes,
         model_sha256=model_sha256,
+        side_files=side_files,
         predicted_bytes=predicted_store_bytes(header, map_bytes, shape_zyx, n_subgrids, config),
         predicted_memory_bytes=memory,
     )
@@ -264,23 +285,21 @@ def _plan_entry(
     return planned
 
 
-def digest_of_ends(path: str) -> str:
-    """Return the sha256 (hex) of the first and last 4 KiB of a file as it is stored."""
-    with Path(path).open("rb") as stream:
-        first = stream.read(_END_BYTES)
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _END_BYTES))
-        return hashlib.sha256(first + stream.read(_END_BYTES)).hexdigest()
-
-
-def digest_of_file(path: str) -> str:
-    """Return the sha256 (hex) of a file, however large."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _side_files(entry: CatalogEntry, config: BuildConfig) -> Iterator[SideFile]:
+    if entry.sequence is not None:
+        size = Path(entry.sequence).stat().st_size
+        yield SideFile("sequence", entry.sequence, size, digest_of_file(entry.sequence))
+    if config.masks == "files":
+        kept = masks_of(config.extra_masks)
+        for path in (file for name, file in mask_files(entry.map).items() if name in kept):
+            yield SideFile("mask", str(path), path.stat().st_size, digest_of_ends(str(path)))
 
 
 def predicted_memory(
-    source_shape_zyx: tuple[int, int, int], shape_zyx: tuple[int, int, int], config: BuildConfig
+    source_shape_zyx: tuple[int, int, int],
+    shape_zyx: tuple[int, int, int],
+    config: BuildConfig,
+    n_atoms: int = 0,
 ) -> int:
     """Return the peak memory in bytes of the task that builds one map.
 
@@ -291,12 +310,20 @@ def predicted_memory(
     source, target = math.prod(source_shape_zyx), math.prod(shape_zyx)
     stored = target * (2 if config.density_dtype == "float16" else 4)
     same_grid = source_shape_zyx == shape_zyx
-    reading = 4 * source if same_grid else 4 * (source + target)
+    if same_grid or config.density == "normalized":
+        reading = 4 * source
+    elif config.resampling == "spline3":
+        reading = spline_memory_bytes(source_shape_zyx, shape_zyx)
+    else:
+        reading = 4 * (source + target)
+    if config.quality:
+        reading = max(reading, 4 * source + fit_memory_bytes(source_shape_zyx) + 200 * n_atoms)
     rows = min(rows_per_shard(config.box), n_windows(shape_zyx, config.core))
     shard = rows * config.box**3 * (stored // target)
     writing = stored + max(2 * shard, stored + target) + shard
     converting = 4 * target + stored
-    return _BASE_MEMORY + max(reading, converting, writing)
+    labels = 2 * target if config.masks == "files" else 0  # 5 % of the voxels in lists
+    return _BASE_MEMORY + labels + max(reading, converting, writing)
 
 
 def predicted_store_bytes(
@@ -325,11 +352,12 @@ def predicted_store_bytes(
     return int(voxels * item * ratio) + labels
 
 
-def identity(planned: PlannedEntry) -> dict[str, Any]:
+def identity(planned: PlannedEntry, config: BuildConfig) -> dict[str, Any]:
     """Return what an entry is built from: its files and what its group in the store says.
 
-    Folders are left out, since inputs may move; so is what only the catalog says (split, contour
-    level, further columns), since that may change in any generation.
+    Folders are left out, since inputs may move; so is what only the catalog says (split, further
+    columns), since that may change in any generation. The contour level is such a column too,
+    unless the quality of the entry is measured by it.
     """
     entry = planned.entry
     return {
@@ -337,6 +365,7 @@ def identity(planned: PlannedEntry) -> dict[str, Any]:
         "emdb_id": entry.emdb_id,
         "pdb_id": entry.pdb_id,
         "resolution_A": entry.resolution_A,
+        "contour_level": entry.contour_level if config.quality else None,
         "origin": entry.origin,
         "map": Path(entry.map).name,
         "model": Path(entry.model).name,
@@ -344,47 +373,12 @@ def identity(planned: PlannedEntry) -> dict[str, Any]:
         "map_ends_sha256": planned.map_ends_sha256,
         "model_bytes": planned.model_bytes,
         "model_sha256": planned.model_sha256,
+        "assembly": entry.assembly,
+        "side_files": [
+            (file.role, Path(file.path).name, file.nbytes, file.sha256)
+            for file in planned.side_files
+        ],
         "source_shape_zyx": planned.source_shape_zyx,
         "voxel_size_zyx_A": planned.voxel_size_zyx_A,
         "origin_xyz_A": planned.origin_xyz_A,
     }
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """Return the plan as the document that the store keeps."""
-    return {
-        "config": plan.config.model_dump(),
-        "fingerprint": plan.fingerprint,
-        "lineage": plan.lineage,
-        "n_rows": plan.n_rows,
-        "entries": [asdict(entry) for entry in plan.entries],
-    }
-
-
-def plan_from_document(document: dict[str, Any]) -> Plan:
-    """Read what `plan_document` returned.
-
-    Raises
-    ------
-    StoreError
-        If the document is not a plan of this version.
-    """
-    try:
-        options = dict(document["config"])
-        entries = tuple(_entry_from_json(item) for item in document["entries"])
-        config = make_config(options.pop("preset"), **options)
-        digest, lineage = str(document["fingerprint"]), str(document["lineage"])
-        return Plan(config, digest, entries, int(document["n_rows"]), lineage)
-    except (ValueError, KeyError, TypeError, AttributeError, CatalogError) as error:
-        raise StoreError(f"the plan of the store cannot be read: {error!r}") from error
-
-
-def _entry_from_json(item: dict[str, Any]) -> PlannedEntry:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in item.items()
-    }
-    values["entry"] = CatalogEntry(**item["entry"])
-    check_entry_id(values["entry"].entry_id)
-    for name in ("failure", "withdrawn"):
-        values[name] = Failure(**item[name]) if item[name] else None
-    return PlannedEntry(**values)

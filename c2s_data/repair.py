@@ -13,7 +13,8 @@ from typing import Any
 
 from c2s_data.build import build_entry, failure_of
 from c2s_data.errors import MapError, MapReason, StoreError
-from c2s_data.plan import Failure, Plan, PlannedEntry, plan_document, plan_of
+from c2s_data.plan import Failure, Plan, PlannedEntry, plan_of
+from c2s_data.plan_document import plan_document
 from c2s_data.store.commit import commit, shared_objects
 from c2s_data.store.generation import plan_copy, swap_latest
 from c2s_data.store.layout import (
@@ -227,7 +228,7 @@ class _Repair:
     ) -> None:
         made = build_entry(planned, plan.config)
         if inputs is not None and made.inputs != inputs:
-            changed = [f.name for f, was in zip(made.inputs, inputs, strict=True) if f != was]
+            changed = sorted({f.name for f in set(made.inputs) ^ set(inputs)})
             what = f"{', '.join(changed)}: not the file that the entry was built from; restore it"
             raise MapError(MapReason.CHANGED, what)
         overlay = Overlay(self._objects, keep=keys)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from c2s_data.cli import building, keeping, looking  # noqa: F401 - they register their commands
+from c2s_data.cli import (  # noqa: F401 - they register their commands
+    archive,
+    building,
+    keeping,
+    looking,
+    records,
+    splitting,
+    validating,
+)
 from c2s_data.cli.app import app, console
 from c2s_data.errors import C2SError
 

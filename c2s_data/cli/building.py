@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.cli.app import app, console, say
+from c2s_data.cli.config_options import takes_config_options
 from c2s_data.cli.options import (
-    BoxOption,
     CatalogArgument,
-    CodecOption,
-    CoreOption,
     InsecureOption,
     MaxVoxelsOption,
     MemoryOption,
-    NonFiniteOption,
-    OriginOption,
     PartOption,
     PresetOption,
     RebuildOption,
     SchedulerOption,
-    SecondaryOption,
     StoreArgument,
     WorkersOption,
 )
@@ -36,22 +31,19 @@ _INTERRUPTED = 130  # what shells report for a command stopped by Ctrl-C
 
 
 @app.command()
+@takes_config_options
 def plan(
     catalog: CatalogArgument,
     store: StoreArgument,
     preset: PresetOption = None,
-    box: BoxOption = None,
-    core: CoreOption = None,
-    origin: OriginOption = None,
-    secondary: SecondaryOption = None,
-    codec: CodecOption = None,
-    non_finite: NonFiniteOption = None,
     task_memory: MemoryOption = "1.5GB",
     max_voxels: MaxVoxelsOption = 1024**3,
     rebuild: RebuildOption = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Read the headers, lay out the store and say what it will cost."""
-    from c2s_data.config import parse_bytes
+    from c2s_data.config import make_config, parse_bytes
     from c2s_data.console import print_choices, print_plan
     from c2s_data.plan import make_plan
     from c2s_data.sources.catalog import read_catalog
@@ -61,7 +53,7 @@ def plan(
     from c2s_data.store.lease import hold
     from c2s_data.store.objects import open_objects
 
-    config = _config(preset, box, core, origin, secondary, codec, non_finite)
+    config = make_config(preset or "paper", **given)
     print_choices(console(), config, preset_given=preset is not None)
     memory_bytes = parse_bytes(task_memory)
     entries, objects = read_catalog(catalog), open_objects(store)
@@ -76,16 +68,11 @@ def plan(
 
 
 @app.command()
+@takes_config_options
 def build(
     catalog: CatalogArgument,
     store: StoreArgument,
     preset: PresetOption = None,
-    box: BoxOption = None,
-    core: CoreOption = None,
-    origin: OriginOption = None,
-    secondary: SecondaryOption = None,
-    codec: CodecOption = None,
-    non_finite: NonFiniteOption = None,
     task_memory: MemoryOption = "1.5GB",
     max_voxels: MaxVoxelsOption = 1024**3,
     scheduler: SchedulerOption = None,
@@ -93,21 +80,21 @@ def build(
     insecure: InsecureOption = False,
     part: PartOption = None,
     rebuild: RebuildOption = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Plan, build every map on all cores or a Dask cluster, commit; the same command resumes."""
-    from c2s_data.config import parse_bytes
+    from c2s_data.config import make_config, parse_bytes
 
     if part is not None:
         if scheduler is not None or workers is not None:
             raise ConfigError("--part runs in this process alone; leave --scheduler, --workers out")
-        given = {"box": box, "core": core, "origin": origin, "secondary": secondary}
-        given |= {"compressor": codec, "non_finite": non_finite}
         _build_part(catalog, store, part, preset, given)
         return
-    committed = _build_all(
+    committed = build_all(
         catalog,
         store,
-        _config(preset, box, core, origin, secondary, codec, non_finite),
+        make_config(preset or "paper", **given),
         preset_given=preset is not None,
         task_memory_bytes=parse_bytes(task_memory),
         scheduler=scheduler,
@@ -144,6 +131,7 @@ def demo(
     workers: WorkersOption = None,
 ) -> None:
     """Build a small store from simulated maps, read it with torch, draw it. No download."""
+    from c2s_data.config import make_config
     from c2s_data.demo import draw_demo, read_with_torch
     from c2s_data.inspect import print_store, store_summary
     from c2s_data.sources.simulate import write_demo_inputs
@@ -153,10 +141,10 @@ def demo(
     catalog = write_demo_inputs(out / "inputs")
     store = out / "demo.zarr"
     say(f"2. c2s-data build {catalog} {store} --preset {preset} (the first run compiles kernels)")
-    committed = _build_all(
+    committed = build_all(
         catalog,
         str(store),
-        _config(preset),
+        make_config(preset or "paper"),
         preset_given=True,
         task_memory_bytes=1_500_000_000,
         scheduler=None,
@@ -171,7 +159,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _build_all(
+def build_all(
     catalog: Path,
     store: str,
     config: BuildConfig,
@@ -184,6 +172,7 @@ def _build_all(
     max_voxels: int = 1024**3,
     rebuild: bool = False,
 ) -> Committed:
+    """Plan, build and commit a store, and show it while it goes on."""
     from c2s_data.console import BuildProgress, print_choices, print_plan
     from c2s_data.distribute import build_store
     from c2s_data.plan import Plan
@@ -240,10 +229,9 @@ def _build_part(
     objects = open_objects(store)
     refuse_if_held(objects, f"part {part}")
     planned = load_plan(objects)
-    asked = {name: value for name, value in given.items() if value is not None}
-    options = planned.config.model_dump() | asked
+    options = planned.config.model_dump() | given
     if preset is not None:
-        options = make_config(preset, **asked).model_dump()
+        options = make_config(preset, **given).model_dump()
     differing = [
         name for name, value in planned.config.model_dump().items() if options[name] != value
     ]
@@ -269,28 +257,6 @@ def _build_part(
         run_entries(objects.url, planned, entries, on_outcome)
     if failed:
         raise typer.Exit(1)
-
-
-def _config(
-    preset: str | None,
-    box: int | None = None,
-    core: int | None = None,
-    origin: str | None = None,
-    secondary: str | None = None,
-    codec: str | None = None,
-    non_finite: str | None = None,
-) -> BuildConfig:
-    from c2s_data.config import make_config
-
-    return make_config(
-        preset or "paper",
-        box=box,
-        core=core,
-        origin=origin,
-        secondary=secondary,
-        compressor=codec,
-        non_finite=non_finite,
-    )
 
 
 def _print_committed(url: str, committed: Committed) -> None:

@@ -1,4 +1,4 @@
-"""Every option and argument of ``c2s-data``, defined once."""
+"""Options and arguments that several commands of ``c2s-data`` take, defined once."""
 
 from __future__ import annotations
 
@@ -12,34 +12,6 @@ StoreArgument = Annotated[str, typer.Argument(help="Path or URL of the store.")]
 PresetOption = Annotated[
     str | None,
     typer.Option(help="paper, released or recommended.", show_default="paper"),
-]
-BoxOption = Annotated[
-    int | None, typer.Option(help="Side of a subgrid in voxels.", show_default="32")
-]
-CoreOption = Annotated[
-    int | None, typer.Option(help="Side of a subgrid's core in voxels.", show_default="20")
-]
-OriginOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Header words that place the maps: auto, origin, nstart or extension.",
-        show_default="the preset's",
-    ),
-]
-SecondaryOption = Annotated[
-    str | None,
-    typer.Option(help="Secondary structure: auto, records or dssp.", show_default="the preset's"),
-]
-CodecOption = Annotated[
-    str | None,
-    typer.Option("--codec", help="lz4 (fast) or zstd (smaller).", show_default="lz4"),
-]
-NonFiniteOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Voxels that are nan or infinite: refuse the map, or zero them and count.",
-        show_default="refuse",
-    ),
 ]
 MaxVoxelsOption = Annotated[
     int, typer.Option(min=1, help="Maps of more voxels are refused from their headers.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from c2s_data.errors import CatalogError
-from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS
+from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS, Assembly
 from c2s_data.sources.density_map import OriginRule
 
 REQUIRED: Final = ("map", "model", "resolution_A")
@@ -23,11 +23,14 @@ OPTIONAL: Final = (
     "contour_level",
     "split",
     "origin",
+    "assembly",
 )
 _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _REVISION: Final = re.compile(r"\.r[0-9]+$", re.ASCII | re.IGNORECASE)
 _EMDB_ID: Final = re.compile(r"EMD-[0-9]{4,6}", re.ASCII)
 _PDB_ID: Final = re.compile(r"[0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8}", re.ASCII)
+_PATHS: Final = ("map", "model", "sequence")  # names of files may hold anything but NUL
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED: Final = frozenset(name.casefold() for name in CATALOG_COLUMNS + FACT_COLUMNS)
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 
@@ -50,6 +53,7 @@ class CatalogEntry:
     contour_level: float | None = None
     split: str | None = None
     origin: OriginRule | None = None
+    assembly: Assembly | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,9 +86,9 @@ def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
     """Read a catalog CSV file.
 
     Required columns: ``map``, ``model``, ``resolution_A`` and at least one of ``entry_id`` and
-    ``emdb_id``. Optional: ``pdb_id``, ``sequence``, ``contour_level``, ``split``, ``origin``
-    (``auto``, ``origin``, ``nstart`` or ``extension``, for this entry alone). Any further column
-    is kept as text. Paths are relative to the file's folder.
+    ``emdb_id``. Optional: ``pdb_id``, ``sequence``, ``contour_level``, ``split``, and for this
+    entry alone ``origin`` (one of `OriginRule`) and ``assembly`` (``deposited``, ``1`` or
+    ``auto``). Any further column is kept as text. Paths are relative to the file's folder.
 
     Raises
     ------
@@ -147,6 +151,11 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
     if None in row or None in row.values():
         raise CatalogError(f"the row does not have the {len(columns)} fields of the first line")
     text = {name: str(row[name]).strip() for name in columns}
+    for name, value in text.items():
+        if name not in _PATHS and _CONTROL.search(value):
+            raise CatalogError(
+                f"{name} {value[:40]!a} holds a line break or another control character"
+            )
     emdb_id, pdb_id = text.get("emdb_id") or None, text.get("pdb_id") or None
     if emdb_id and not _EMDB_ID.fullmatch(emdb_id):
         raise CatalogError(f"emdb_id {emdb_id[:80]!r} is not of the form EMD-22898")
@@ -155,6 +164,9 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
     origin = text.get("origin") or None
     if origin is not None and origin not in get_args(OriginRule):
         raise CatalogError(f"origin {origin!r}: choose one of {', '.join(get_args(OriginRule))}")
+    assembly = text.get("assembly") or None
+    if assembly is not None and assembly not in get_args(Assembly):
+        raise CatalogError(f"assembly {assembly!r}: choose one of {', '.join(get_args(Assembly))}")
     return CatalogEntry(
         entry_id=check_entry_id(text.get("entry_id") or emdb_id or ""),
         map=_resolve(text["map"], folder, "map"),
@@ -166,6 +178,7 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
         contour_level=_number(text.get("contour_level", ""), "contour_level", positive=False),
         split=text.get("split") or None,
         origin=origin,  # type: ignore[arg-type]
+        assembly=assembly,  # type: ignore[arg-type]
         metadata={name: text[name] for name in columns if name not in REQUIRED + OPTIONAL},
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from c2s_data.errors import ConfigError, MissingChunkError, StoreError
 from c2s_data.growth import extend_plan
-from c2s_data.plan import Plan, PlannedEntry, plan_document, plan_from_document
+from c2s_data.plan import Plan, PlannedEntry
+from c2s_data.plan_document import plan_document, plan_from_document
 from c2s_data.store.generation import committed_groups, latest_generation
 from c2s_data.store.layout import LINEAGE, PLAN, failure_key, receipt_key
 from c2s_data.store.objects import Objects

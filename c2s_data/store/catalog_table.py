@@ -51,6 +51,17 @@ FACTS: Final[dict[str, pa.DataType]] = {
     "secondary_source": pa.string(),
     "label_counts": pa.map_(pa.string(), pa.list_(pa.int64())),
     "notes": pa.list_(pa.string()),
+    "n_sequence_residues": pa.int64(),
+    "n_observed_residues": pa.int64(),
+    "sequence_mismatches": pa.int64(),
+    "sequence_source": pa.string(),
+    "q_score": pa.float64(),
+    "q_score_expected": pa.float64(),
+    "cc_mask": pa.float64(),
+    "fsc_05_A": pa.float64(),
+    "explained_density_share": pa.float64(),
+    "explained_density_level": pa.float64(),
+    "quality_flags": pa.list_(pa.string()),
 }
 """What the build of an entry finds out, by column: the keys of `Receipt.facts`.
 
@@ -58,7 +69,8 @@ FACTS: Final[dict[str, pa.DataType]] = {
 at the C-alphas in standard deviations above the map's mean, ``saturated_voxel_share`` the voxels
 that clipping puts at 1.0, ``saturated_ca_share`` the voxels labeled C-alpha whose stored density is
 1.0, ``ca_in_box`` the share of C-alphas inside the map. ``label_counts`` gives for each mask the
-voxels of class 1, 2, ...
+voxels of class 1, 2, ... The sequence columns are those of
+``c2s_data.sources.sequence_table``, the last seven those of ``c2s_data.quality``.
 """
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from c2s_data.errors import MissingChunkError, StoreError
-from c2s_data.plan import Plan, plan_document, plan_from_document
+from c2s_data.plan import Plan
+from c2s_data.plan_document import plan_document, plan_from_document
 from c2s_data.schema import SCHEMA_VERSION
 from c2s_data.store.catalog_table import decode_catalog, group_of_row
 from c2s_data.store.layout import LATEST, generation_key

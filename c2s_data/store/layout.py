@@ -21,6 +21,7 @@ from c2s_data.schema import (
     MAP_SHARD_MAX,
     MASKS,
     PADDING_MAP,
+    masks_of,
 )
 from c2s_data.store.documents import (
     Document,
@@ -62,6 +63,11 @@ def residues_key(group: str) -> str:
     return f"_c2s/residues/{group}.parquet"
 
 
+def sequences_key(group: str) -> str:
+    """Return the name of the FASTA file with the sequences of an entry's chains."""
+    return f"_c2s/sequences/{group}.fasta"
+
+
 def statistics_key(group: str) -> str:
     """Return the name of an entry's histograms and raw slices."""
     return f"_c2s/statistics/{group}.npz"
@@ -80,11 +86,23 @@ class Layout:
     core: int
     density_dtype: Literal["float16", "float32"]
     compressor: Literal["lz4", "zstd"]
+    masks: tuple[str, ...] = MASKS
 
     @classmethod
     def of(cls, config: BuildConfig) -> Layout:
         """Return the layout that a configuration leads to."""
-        return cls(config.box, config.core, config.density_dtype, config.compressor)
+        return cls(
+            config.box,
+            config.core,
+            config.density_dtype,
+            config.compressor,
+            masks_of(config.extra_masks),
+        )
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays of a subgrid or a map at 1 A."""
+        return ("density", *self.masks)
 
     @property
     def shard_rows(self) -> int:
@@ -117,7 +135,7 @@ class Layout:
             name: sharded_array_document(
                 shape, self.subgrid_spec(name), ("subgrid", "z", "y", "x"), array_attributes(name)
             )
-            for name in ("density", *MASKS)
+            for name in self.arrays
         }
         children |= {
             name: plain_array_document(
@@ -178,6 +196,9 @@ def array_attributes(name: str) -> dict[str, Any]:
         "ca": "C-alpha",
         "amino": "amino acid at the C-alpha",
         "secondary": "secondary structure at the C-alpha",
+        "ignore": "near atoms that are no protein: leave out of a loss",
+        "nucleic_atom": "atom of a nucleic acid",
+        "nucleic_base": "base of a nucleic acid at its C1'",
     }
     return {
         "long_name": long_names[name],

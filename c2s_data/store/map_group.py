@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.plan import PlannedEntry
-from c2s_data.schema import MAP_SHARD_MAX, MASKS
+from c2s_data.schema import MAP_SHARD_MAX
 from c2s_data.store.documents import Document, encode_document, group_document, plain_spec
 from c2s_data.store.layout import (
     Layout,
@@ -42,7 +42,7 @@ def map_documents(planned: PlannedEntry, layout: Layout) -> dict[str, Document]:
     scales = multiscale_attributes(planned.group, levels, planned.origin_xyz_A)
     documents = {group: group_document(attributes | scales)}
     for level in range(levels):
-        arrays = ("density", *MASKS) if level == 0 else ("density",)
+        arrays = layout.arrays if level == 0 else ("density",)
         shape = level_shape(planned.shape_zyx, level)
         document = layout.level_group(shape, float(2**level), arrays, attributes)
         documents[f"{group}/s{level}"] = document
@@ -74,7 +74,7 @@ def write_map_group(
             block = tuple(slice(i * MAP_SHARD_MAX, (i + 1) * MAP_SHARD_MAX) for i in shard)
             blob = encoder.encode(density_zyx[block], spec)
             yield put_checked(objects, f"{group}/density/{spec.shard_key(*shard)}", blob)
-    for name in MASKS:
+    for name in layout.masks:
         spec = layout.map_spec(name, planned.shape_zyx)
         for shard in np.ndindex(*n_map_shards(planned.shape_zyx)):
             blob = encoder.encode_sparse(*_labels_in(labels[name], shard, spec), spec)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from c2s_data.plan import Plan, PlannedEntry
-from c2s_data.schema import MASKS
+from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.layout import (
     Layout,
     failure_key,
@@ -18,15 +18,16 @@ from c2s_data.store.layout import (
     n_map_shards,
     receipt_key,
     residues_key,
+    sequences_key,
     shard_key,
     statistics_key,
 )
 from c2s_data.store.map_group import map_documents
 
-_SHARD: Final = re.compile(rf"subgrids/(?:density|{'|'.join(MASKS)})/c/([0-9]+)/0/0/0")
+_SHARD: Final = re.compile(rf"subgrids/(?:density|{'|'.join(CLASS_NAMES)})/c/([0-9]+)/0/0/0")
 _MAP: Final = re.compile(r"maps/([^/]+)/.+")
 _TABLE: Final = re.compile(
-    r"_c2s/(?:(?:receipts|failures)/(.+)\.json|residues/(.+)\.parquet|statistics/(.+)\.npz)"
+    r"_c2s/(?:(?:receipts|failures)/(.+)\.json|residues/(.+)\.parquet|sequences/(.+)\.fasta|statistics/(.+)\.npz)"
 )
 
 
@@ -65,16 +66,16 @@ def entry_keys(planned: PlannedEntry, layout: Layout) -> frozenset[str]:
     keys = {receipt_key(group), failure_key(group)}
     if planned.n_shards == 0:
         return frozenset(keys)
-    keys |= {residues_key(group), statistics_key(group)}
+    keys |= {residues_key(group), sequences_key(group), statistics_key(group)}
     keys |= {f"{path}/zarr.json" for path in map_documents(planned, layout)}
     first = planned.first_subgrid // layout.shard_rows
-    for name in ("density", *MASKS):
+    for name in layout.arrays:
         keys |= {shard_key(name, first + number) for number in range(planned.n_shards)}
     for level in range(n_levels(planned.shape_zyx)):
         folder = f"maps/{group}/s{level}"
         keys |= {f"{folder}/{axis}/c/0" for axis in "zyx"}
         shape = level_shape(planned.shape_zyx, level)
-        for name in ("density", *MASKS) if level == 0 else ("density",):
+        for name in layout.arrays if level == 0 else ("density",):
             spec = layout.map_spec(name, shape)
             keys |= {
                 f"{folder}/{name}/{spec.shard_key(*place)}"

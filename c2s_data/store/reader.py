@@ -6,14 +6,17 @@ many maps the store has. Nothing is ever listed.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from c2s_data.errors import MissingChunkError, NotCommittedError, StoreError
@@ -32,8 +35,12 @@ from c2s_data.store.layout import (
     level_shape,
     map_shard_shape,
     n_map_shards,
+    residues_key,
+    sequences_key,
+    statistics_key,
 )
 from c2s_data.store.objects import Objects, open_objects
+from c2s_data.store.parquet import decode_table
 from c2s_data.store.shard import ShardSpec, decode_shard
 from c2s_data.store.subgrid_reader import read_rows
 
@@ -179,6 +186,60 @@ class Store:
             )
             decode_shard(objects.get(key), spec, values[block], f"{self.url}/{key}")
         return values
+
+    def residues(self, entry_id: str) -> dict[str, NDArray[Any]]:
+        """Return an entry's residue table by column: the primary truth, one row a residue.
+
+        Coordinates ``n_x_A`` to ``o_z_A`` are float64 in A, nan where an atom is absent;
+        ``voxel_z``, ``voxel_y``, ``voxel_x`` are -1 outside the map. See docs/data-model.md.
+
+        Raises
+        ------
+        StoreError
+            If the entry does not exist or the table is damaged.
+        """
+        key = residues_key(self.entry(entry_id).group)
+        table = decode_table(open_objects(self.url).get(key), f"{self.url}/{key}")
+        return {name: _array(table.column(name)) for name in table.column_names}
+
+    def sequences(self, entry_id: str) -> str:
+        """Return the sequences of an entry's chains as FASTA text.
+
+        Raises
+        ------
+        StoreError
+            If the entry does not exist or the object is damaged.
+        """
+        key = sequences_key(self.entry(entry_id).group)
+        try:
+            return open_objects(self.url).get(key).decode()
+        except UnicodeDecodeError as error:
+            raise StoreError(
+                f"{self.url}/{key}: damaged: {error}; `c2s-data repair` makes it anew"
+            ) from error
+
+    def statistics(self, entry_id: str) -> dict[str, NDArray[Any]]:
+        """Return an entry's histograms and raw slices by name.
+
+        Raises
+        ------
+        StoreError
+            If the entry does not exist or the object is damaged.
+        """
+        key = statistics_key(self.entry(entry_id).group)
+        data = open_objects(self.url).get(key)
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StoreError(
+                f"{self.url}/{key}: damaged: {error}; `c2s-data repair` makes it anew"
+            ) from error
+
+
+def _array(column: pa.ChunkedArray) -> NDArray[Any]:
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.str_) if values.dtype == object else values
 
 
 def open_store(url: str | os.PathLike[str], generation: int | None = None) -> Store:

@@ -30,7 +30,7 @@ class WrittenObject:
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file that an entry was made from: role (``map`` or ``model``), name, size, sha256."""
+    """One input of an entry; its role is ``map``, ``model``, ``sequence`` or ``mask``."""
 
     role: str
     name: str

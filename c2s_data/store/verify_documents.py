@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 from c2s_data.config import make_config
 from c2s_data.errors import C2SError, MissingChunkError, StoreError
-from c2s_data.plan import Failure, Plan, plan_from_document
+from c2s_data.plan import Failure, Plan
+from c2s_data.plan_document import plan_from_document
 from c2s_data.store.catalog_table import decode_catalog
 from c2s_data.store.generation import Generation, plan_of_copy, read_generation
 from c2s_data.store.layout import (

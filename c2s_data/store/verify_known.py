@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from c2s_data.config import BuildConfig
 from c2s_data.errors import NotCommittedError
-from c2s_data.plan import Plan, plan_from_document, rows_per_shard
+from c2s_data.plan import Plan, rows_per_shard
+from c2s_data.plan_document import plan_from_document
 from c2s_data.store.catalog_table import group_of_row
 from c2s_data.store.generation import Generation
 from c2s_data.store.layout import LATEST

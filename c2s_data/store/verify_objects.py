@@ -16,7 +16,7 @@ import numpy as np
 
 from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
 from c2s_data.plan import Plan
-from c2s_data.schema import MASKS
+from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.layout import Layout, level_shape
 from c2s_data.store.objects import Objects
 from c2s_data.store.ownership import Ownership
@@ -28,7 +28,7 @@ from c2s_data.store.verify_report import Fault, Level
 
 _PIECE_BYTES: Final = 2**24
 _FAULTS_SHOWN: Final = 32
-_SHARDED: Final = ("density", *MASKS)
+_SHARDED: Final = ("density", *CLASS_NAMES)
 _CHUNK: Final = re.compile(r"(.+)/c/([0-9]+(?:/[0-9]+)*)")
 _LEVEL: Final = re.compile(r"maps/[^/]+/s([0-9])/[^/]+")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from c2s_data.errors import StoreError
 from c2s_data.plan import PlannedEntry
-from c2s_data.schema import INDEX_CHUNK_ROWS, MASKS
+from c2s_data.schema import INDEX_CHUNK_ROWS
 from c2s_data.store.digest import ArrayDigest, array_digest
 from c2s_data.store.documents import encode_document, plain_spec
 from c2s_data.store.index_columns import index_key
@@ -27,6 +27,7 @@ from c2s_data.store.layout import (
     n_levels,
     n_map_shards,
     residues_key,
+    sequences_key,
     shard_key,
     statistics_key,
 )
@@ -137,7 +138,7 @@ class _Checking:
 
     def _subgrids(self) -> None:
         self._whole = {}
-        for name in ("density", *MASKS):
+        for name in self._layout.arrays:
             spec = self._layout.subgrid_spec(name)
             n, box = self._planned.n_subgrids, self._layout.box
             digest = ArrayDigest(spec.dtype, (n, box, box, box))
@@ -179,7 +180,7 @@ class _Checking:
         group = f"maps/{self._planned.group}"
         for level in range(n_levels(self._planned.shape_zyx)):
             shape = level_shape(self._planned.shape_zyx, level)
-            for name in ("density", *MASKS) if level == 0 else ("density",):
+            for name in self._layout.arrays if level == 0 else ("density",):
                 values = self._map_array(f"{group}/s{level}/{name}", name, shape)
                 self._found.digests.append((f"s{level}/{name}", array_digest(values)))
                 if level == 0 and not np.array_equal(values, self._whole.pop(name)):
@@ -214,6 +215,11 @@ class _Checking:
         try:
             decode_table(self._get(key), key)
         except StoreError as error:
+            self._fault("unreadable", key, str(error))
+        key = sequences_key(group)
+        try:
+            self._get(key).decode()
+        except ValueError as error:
             self._fault("unreadable", key, str(error))
         key = statistics_key(group)
         try:

@@ -19,8 +19,13 @@ from numpy.typing import NDArray
 
 from c2s_data import __version__
 from c2s_data.plan import PlannedEntry
-from c2s_data.schema import MASKS
-from c2s_data.store.layout import Layout, residues_key, shard_key, statistics_key
+from c2s_data.store.layout import (
+    Layout,
+    residues_key,
+    sequences_key,
+    shard_key,
+    statistics_key,
+)
 from c2s_data.store.map_group import write_map_group
 from c2s_data.store.objects import Objects
 from c2s_data.store.parquet import encode_table
@@ -42,9 +47,11 @@ class LabeledMap:
     density_zyx
         Normalized density at 1 A, (z, y, x), float16 or float32 in [0, 1].
     labels
-        Labeled voxels of each mask of `c2s_data.schema.MASKS`.
+        Labeled voxels of each mask that the store keeps, `Layout.masks`.
     residues
         Columns of the residue table, each of length n_residues.
+    sequences
+        The sequences of its chains as FASTA.
     statistics
         Histograms and raw slices, by name.
     facts
@@ -56,6 +63,7 @@ class LabeledMap:
     density_zyx: NDArray[np.float16] | NDArray[np.float32]
     labels: Mapping[str, VoxelLabels]
     residues: Mapping[str, Any]
+    sequences: str
     statistics: Mapping[str, NDArray[Any]]
     facts: Mapping[str, Any]
     inputs: tuple[InputFile, ...]
@@ -119,7 +127,7 @@ def _write_subgrids(
         spec = layout.subgrid_spec("density")
         blob = encoder.encode_chunks(_windows(made.density_zyx, corners_zyx[here], spec), spec)
         yield put_checked(objects, shard_key("density", first_shard + number), blob)
-        for name in MASKS:
+        for name in layout.masks:
             spec = layout.subgrid_spec(name)
             chunks = _labeled_windows(
                 made.labels[name], corners_zyx[here], counts[name][here], spec
@@ -162,6 +170,7 @@ def _labeled_windows(
 
 def _write_tables(objects: Objects, group: str, made: LabeledMap) -> Iterator[WrittenObject]:
     yield put_checked(objects, residues_key(group), encode_table(pa.table(dict(made.residues))))
+    yield put_checked(objects, sequences_key(group), made.sequences.encode())
     yield put_checked(objects, statistics_key(group), _npz(made.statistics))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from c2s_data.schema import MASKS
+from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.reader import Store
 from c2s_data.store.shard import ShardSpec
 from c2s_data.store.subgrid_reader import is_local
@@ -128,9 +128,11 @@ class SubgridDataset(IterableDataset[Batch]):
         max_corrupt_rows: int = 512,
     ) -> None:
         super().__init__()
-        unknown = set(targets) - set(MASKS)
+        unknown = set(targets) - set(CLASS_NAMES)
         if unknown or len(set(targets)) != len(targets):
-            raise ValueError(f"targets {tuple(targets)}: choose each once, from {MASKS}")
+            raise ValueError(
+                f"targets {tuple(targets)}: choose each once, from {tuple(CLASS_NAMES)}"
+            )
         if density_dtype not in ("stored", "float32"):
             raise ValueError(f"density_dtype={density_dtype!r} is neither 'stored' nor 'float32'")
         if threads < 1 or seed < 0:
@@ -161,6 +163,10 @@ class SubgridDataset(IterableDataset[Batch]):
         # Shared memory, so that workers which persist over epochs see it change.
         self._place = torch.zeros(3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self._corrupt_rows = torch.zeros(_COUNTERS, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    def open_store(self) -> Store:
+        """Return the store at the generation that is read; each process opens its own."""
+        return self._handle.open()
 
     @property
     def epoch(self) -> int:

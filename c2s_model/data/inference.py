@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from c2s_data.schema import MASKS
+from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.catalog_table import StoredEntry
 from c2s_data.store.reader import Store
 from c2s_data.store.subgrid_reader import SubgridReader
@@ -56,10 +56,10 @@ class MapSubgrids(IterableDataset[Batch]):
         batch_size: int = 32,
     ) -> None:
         super().__init__()
-        unknown = set(targets) - set(MASKS)
+        unknown = set(targets) - set(CLASS_NAMES)
         if unknown or batch_size < 1:
             raise ValueError(
-                f"targets {tuple(targets)} of {MASKS}, batch_size {batch_size} of at least 1"
+                f"targets {tuple(targets)} of {list(CLASS_NAMES)}, batch_size {batch_size}, not 0"
             )
         self.entry_id = entry_id
         self.targets = tuple(targets)

@@ -6,9 +6,10 @@ import numpy as np
 
 from c2s_data.config import BuildConfig, make_config
 from c2s_data.plan import Plan, PlannedEntry, plan_of, rows_per_shard, with_rows
-from c2s_data.schema import MASKS
+from c2s_data.schema import CLASS_NAMES
 from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.store.catalog_table import FACTS
+from c2s_data.store.layout import Layout
 from c2s_data.store.receipt import InputFile
 from c2s_data.store.writer import LabeledMap
 from c2s_data.transforms.label import VoxelLabels
@@ -45,7 +46,8 @@ def made_map(planned: PlannedEntry, config: BuildConfig, seed: int = 0) -> Label
     shape = planned.shape_zyx
     density = rng.random(shape, np.float32).astype(config.density_dtype)
     labels = {}
-    for name, (count, classes) in zip(MASKS, [(60, 3), (20, 1), (20, 20), (20, 3)], strict=True):
+    for name in Layout.of(config).masks:
+        count, classes = 60 if name == "atom" else 20, len(CLASS_NAMES[name]) - 1
         flat = np.sort(rng.choice(np.prod(shape), count, replace=False))
         # C-alphas only in the low half, so that some windows stay empty.
         index = np.stack(np.unravel_index(flat, shape), axis=1).astype(np.int32)
@@ -61,6 +63,7 @@ def made_map(planned: PlannedEntry, config: BuildConfig, seed: int = 0) -> Label
         density_zyx=density,
         labels=labels,
         residues={"chain": np.array(["A", "BB"]), "ca_x_A": np.array([1.5, np.nan])},
+        sequences=">Chain A\nGAS\n",
         statistics={"raw_histogram": np.arange(5)},
         facts=facts,
         inputs=(InputFile("map", "none.map", 7, "0" * 64),),

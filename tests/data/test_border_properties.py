@@ -18,7 +18,8 @@ from test_array_metadata import SOUND
 
 from c2s_data.config import make_config, parse_bytes
 from c2s_data.errors import C2SError, CatalogError, ConfigError, MapError, ModelError, StoreError
-from c2s_data.plan import Plan, plan_document, plan_from_document
+from c2s_data.plan import Plan
+from c2s_data.plan_document import plan_document, plan_from_document
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.bounded_documents import DocumentError, parse_xml, parse_yaml
 from c2s_data.sources.catalog import read_catalog

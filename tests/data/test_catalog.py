@@ -55,7 +55,12 @@ def test_empty_fields_are_none_and_entry_id_defaults_to_emdb_id(tmp_path: Path) 
         ([HEADER, "EMD-0001,,a,b,3,train,more"], "6 fields"),
         ([HEADER, "EMD-0001,,a,b,3,", "EMD-0001,,c,d,3,"], "occurs twice"),
         (["entry_id,map,model,resolution_A", "Map,a,b,3", "mAp,c,d,3"], "occurs twice"),
-        (["emdb_id,map,model,resolution_A,origin", "EMD-0001,a,b,3,zero"], "origin 'zero'"),
+        (["emdb_id,map,model,resolution_A,origin", "EMD-0001,a,b,3,middle"], "origin 'middle'"),
+        (["emdb_id,map,model,resolution_A,assembly", "EMD-0001,a,b,3,2"], "assembly '2'"),
+        (
+            ["emdb_id,map,model,resolution_A,split", 'EMD-0001,a,b,3,"tr\nain"'],
+            "split 'tr.*line break",
+        ),
         ([HEADER + ",N_residues", "EMD-0001,,a,b,3,,133"], "rename it"),
         ([HEADER + ",failure_reason", "EMD-0001,,a,b,3,,x"], "rename it"),
         ([HEADER], "no rows"),

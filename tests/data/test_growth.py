@@ -58,12 +58,21 @@ def test_the_same_catalog_changes_nothing() -> None:
 
 def test_what_only_the_catalog_says_may_change() -> None:
     old = planned("A", "B")
-    fresh = planned("A", "B", split="test", contour_level=0.4, metadata={"title": "Shaker"})
+    fresh = planned("A", "B", split="test", metadata={"title": "Shaker"})
     grown = grow(old, fresh, "A B")
     assert [entry.entry.split for entry in grown.entries] == ["test", "test"]
     assert grown.entries[1].entry.metadata == {"title": "Shaker"}
     assert rows(grown) == rows(old)
     assert grown.fingerprint == old.fingerprint
+
+
+def test_a_contour_level_counts_where_quality_is_measured_by_it() -> None:
+    old, fresh = planned("A"), planned("A", contour_level=0.4)
+    with pytest.raises(ConfigError, match=r"A\.contour_level: None -> 0\.4"):
+        grow(old, fresh, "A")
+    unmeasured = make_config("paper")
+    old, fresh = (replace(plan, config=unmeasured) for plan in (old, fresh))
+    assert grow(old, fresh, "A").entries[0].entry.contour_level == 0.4
 
 
 def test_a_built_entry_whose_inputs_changed_is_refused_or_rebuilt_in_new_rows() -> None:
@@ -148,6 +157,9 @@ CHANGES = {
     "collision": "last-wins", "modified_residues": "unknown", "unknown_amino": "background",
     "zero_occupancy": "keep", "secondary": "records", "density_dtype": "float32", "box": 34,
     "core": 18, "compressor": "zstd", "non_finite": "zero",
+    "resampling": "trilinear", "antialias": False, "assembly": "1", "extra_masks": ("nucleic",),
+    "ignore_radius_A": 2.0, "quality": False, "gate": "drop", "density": "normalized",
+    "masks": "files",
 }  # fmt: skip
 
 

@@ -40,12 +40,19 @@ MAY_IMPORT = {
         "c2s_data.transforms",
         "c2s_data.sources",
     ),
-    "c2s_data.growth": ("c2s_data.errors", "c2s_data.plan"),
+    "c2s_data.plan_document": (
+        "c2s_data.errors",
+        "c2s_data.config",
+        "c2s_data.plan",
+        "c2s_data.sources.catalog",
+    ),
+    "c2s_data.growth": ("c2s_data.errors", "c2s_data.config", "c2s_data.plan"),
     "c2s_data.store": (
         "c2s_data.errors",
         "c2s_data.schema",
         "c2s_data.config",
         "c2s_data.plan",  # who owns which rows: made from headers, before there is a store
+        "c2s_data.plan_document",
         "c2s_data.growth",
         "c2s_data.transforms",
         "c2s_data.store",
@@ -58,6 +65,46 @@ MAY_IMPORT = {
         "c2s_data.sources",
         "c2s_data.store",
         "c2s_data.explore",
+    ),
+    "c2s_data.quality": ("c2s_data.transforms",),  # plain arrays, measured without a build
+    "c2s_data.records": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.config",
+        "c2s_data.plan",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+        "c2s_data.store",
+        "c2s_data.splitting.tables",  # splits.csv is a data record
+        "c2s_data.records",
+    ),
+    "c2s_data.records.masks": (  # the build reads them
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.sources",
+    ),
+    "c2s_data.splitting": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+        "c2s_data.split",
+        "c2s_data.leakage",
+        "c2s_data.sequence_clusters",
+        "c2s_data.splitting",
+    ),
+    "c2s_data.validation": (
+        "c2s_data.errors",
+        "c2s_data.schema",
+        "c2s_data.config",
+        "c2s_data.plan",
+        "c2s_data.transforms",
+        "c2s_data.sources",
+        "c2s_data.store",
+        "c2s_data.build",  # how an error is told
+        "c2s_data.origin_diagnosis",
+        "c2s_data.records.layout",
+        "c2s_data.validation",
     ),
     "c2s_model": (
         "c2s_data.errors",
@@ -178,6 +225,9 @@ def test_imports_follow_the_flow(module: Module) -> None:
         ("c2s_data.store.writer", "from c2s_data.sources.density_map import DensityMap"),
         ("c2s_model.data.dataset", "from c2s_data.config import make_config"),
         ("c2s_data.build", "from c2s_data import cli"),
+        ("c2s_data.records.masks", "from c2s_data.store.reader import open_store"),
+        ("c2s_data.validation.grid", "from c2s_data.repair import repair"),
+        ("c2s_data.splitting.tables", "from c2s_data.split_store import split_store"),
     ],
 )
 def test_a_wrong_import_is_found(name: str, source: str) -> None:

@@ -13,13 +13,8 @@ import pytest
 
 from c2s_data.config import make_config
 from c2s_data.errors import ConfigError, StoreError
-from c2s_data.plan import (
-    make_plan,
-    plan_document,
-    plan_from_document,
-    rows_per_chunk,
-    rows_per_shard,
-)
+from c2s_data.plan import make_plan, rows_per_chunk, rows_per_shard
+from c2s_data.plan_document import plan_document, plan_from_document
 from c2s_data.sources.catalog import CatalogEntry
 
 MODEL = "data_x\n"
@@ -109,6 +104,7 @@ def test_document_round_trip(catalog: list[CatalogEntry]) -> None:
         ({"pdb_id": "7kjr"}, True),
         ({"resolution_A": None}, True),
         ({"origin": "nstart"}, True),
+        ({"assembly": "1"}, True),
         ({"split": "test"}, False),
         ({"contour_level": 0.7}, False),
         ({"metadata": {"title": "Another"}}, False),

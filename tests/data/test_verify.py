@@ -222,12 +222,13 @@ def test_both_digests_by_hand(tmp_path: Path) -> None:
         if planned.entry_id == FAILED:
             continue
         rows = slice(planned.first_subgrid, planned.first_subgrid + planned.n_subgrids)
-        names = ("density", "atom", "ca", "amino", "secondary", "map", "corner_zyx", "n_ca")
+        masks = ("atom", "ca", "amino", "secondary", "ignore")
+        names = ("density", *masks, "map", "corner_zyx", "n_ca")
         arrays = [(f"subgrids/{n}", root[f"subgrids/{n}"][rows]) for n in names]
         for level in range(3):
             group = root[f"maps/{planned.group}/s{level}"]
-            masks = ("atom", "ca", "amino", "secondary") if level == 0 else ()
-            arrays += [(f"s{level}/{n}", group[n][:]) for n in ("density", *masks, *"zyx")]
+            here = masks if level == 0 else ()
+            arrays += [(f"s{level}/{n}", group[n][:]) for n in ("density", *here, *"zyx")]
         entries.append([(name, array_digest(values)) for name, values in arrays])
     assert report.decoded_sha256 == decoded_digest(entries)
     committed = json.loads((tmp_path / "made.zarr/_c2s/generations/000001/COMMITTED").read_bytes())

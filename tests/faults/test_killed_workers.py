@@ -70,7 +70,7 @@ def test_a_frozen_worker_that_revives_after_the_commit_changes_nothing(
             assert digests(store) == undisturbed
             os.kill(frozen.pid, signal.SIGCONT)
             deadline = time.monotonic() + 120
-            # A worker that finds itself given up by the scheduler may also end before its task does.
+            # A worker that finds itself given up may also end before its task does.
             while frozen in build.in_flight() and runs(frozen.pid):
                 assert time.monotonic() < deadline, "the revived worker did not go on"
                 time.sleep(0.05)

@@ -1,0 +1,1 @@
+"""How entries are divided into train, validation and test: policies, components, lists, tables."""
