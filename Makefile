@@ -35,6 +35,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 PIP_FLAGS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(CI),--progress-bar off)
 comma := ,
+ORIGINAL := .cache/original
 PINS := tests/constraints-$(PYTHON_VERSION).txt
 EXTRAS := explore$(if $(TORCH),$(comma)torch)
 
@@ -43,10 +44,10 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-data test-newest test-faults lint format constraints clean FORCE
+.PHONY: help env demo test test-data test-newest test-faults test-published lint format constraints clean FORCE
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 env: $(READY) ## make the environment in $(VENV)
 
@@ -64,6 +65,10 @@ test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
 	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
+
+test-published: $(READY) ## compare the networks with the original layers, which this installs aside
+	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
+	PYTHONPATH=$(ORIGINAL) $(PYTEST) tests/model/test_published.py $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check

@@ -12,10 +12,12 @@ from test_layering import MODULES, ROOT
 
 DOCUMENTS = "c2s_data.sources.bounded_documents"
 DOWNLOAD = "c2s_data.sources.download"
+INERT_PICKLE = "c2s_model.nets.inert_pickle"  # overrides every way of pickle.Unpickler to a name
 
 # Whatever turns bytes into code or objects, parses without bounds, or goes to the network.
 BANNED_IMPORTS: Final = {
-    **dict.fromkeys(("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib"), ()),
+    **dict.fromkeys(("cPickle", "_pickle", "cloudpickle", "dill", "joblib"), ()),
+    "pickle": (INERT_PICKLE,),
     **dict.fromkeys(("marshal", "shelve", "commands", "xmlrpc", "telnetlib", "ftplib"), ()),
     **dict.fromkeys(("xml", "lxml", "defusedxml", "bs4", "yaml", "ruamel"), (DOCUMENTS,)),
     **dict.fromkeys(("urllib.request", "http.client", "requests", "httpx", "urllib3"), (DOWNLOAD,)),
@@ -30,7 +32,7 @@ BANNED_CALLS: Final = {
     *("dask.array.to_zarr", "pandas.read_pickle", "numpy.core.multiarray._reconstruct"),
     *("xml.etree.ElementTree.parse", "xml.etree.ElementTree.fromstring", "torch.jit.load"),
     *("xml.etree.ElementTree.XML", "xml.etree.ElementTree.iterparse"),
-    "ssl._create_unverified_context",
+    *("pickle.load", "pickle.loads", "pickle.Unpickler", "ssl._create_unverified_context"),
     *("numcodecs.GZip", "numcodecs.Pickle", "zarr.codecs.GzipCodec", "numcodecs.zarr3.GZip"),
 }  # fmt: skip
 BANNED_METHODS: Final = {"to_zarr", "to_pickle", "read_pickle", "extractall"}
@@ -154,6 +156,14 @@ def test_the_home_of_a_parser_may_import_it_and_not_misuse_it() -> None:
     assert list(faults(DOCUMENTS, ast.parse("import yaml\nyaml.load(b, L)"))) == ["yaml.load"]
     source = "from xml.etree.ElementTree import fromstring\nfromstring(b)"
     assert list(faults(DOCUMENTS, ast.parse(source))) == ["xml.etree.ElementTree.fromstring"]
+
+
+def test_the_inert_reader_may_subclass_the_unpickler_and_not_use_it() -> None:
+    subclass = "import pickle\nclass Inert(pickle.Unpickler): ..."
+    assert list(faults(INERT_PICKLE, ast.parse(subclass))) == []
+    assert list(faults("c2s_model.nets.published", ast.parse(subclass))) == ["import of pickle"]
+    for call in ("pickle.loads(b)", "pickle.load(f)", "pickle.Unpickler(f).load()"):
+        assert len(list(faults(INERT_PICKLE, ast.parse(f"import pickle\n{call}")))) == 1
 
 
 def test_safe_things_are_left_alone() -> None:

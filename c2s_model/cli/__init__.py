@@ -1,0 +1,20 @@
+"""The command line ``c2s-model``: every option defined once, torch imported inside commands."""
+
+from __future__ import annotations
+
+import sys
+
+from c2s_data.errors import C2SError
+from c2s_model.cli import convert, describe  # noqa: F401 - they register their commands
+from c2s_model.cli.app import app, console
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line; an expected error is one message and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except (C2SError, OSError) as error:
+        console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
