@@ -29,7 +29,7 @@ _ENTRY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _REVISION: Final = re.compile(r"\.r[0-9]+$", re.ASCII | re.IGNORECASE)
 _EMDB_ID: Final = re.compile(r"EMD-[0-9]{4,6}", re.ASCII)
 _PDB_ID: Final = re.compile(r"[0-9][A-Za-z0-9]{3}|pdb_[0-9a-z]{8}", re.ASCII)
-_PATHS: Final = ("map", "model", "sequence")  # names of files may hold anything but NUL
+_WORDS: Final = ("entry_id", "emdb_id", "pdb_id", "split", "origin", "assembly")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED: Final = frozenset(name.casefold() for name in CATALOG_COLUMNS + FACT_COLUMNS)
 _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -152,7 +152,7 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
         raise CatalogError(f"the row does not have the {len(columns)} fields of the first line")
     text = {name: str(row[name]).strip() for name in columns}
     for name, value in text.items():
-        if name not in _PATHS and _CONTROL.search(value):
+        if name in _WORDS and _CONTROL.search(value):
             raise CatalogError(
                 f"{name} {value[:40]!a} holds a line break or another control character"
             )
