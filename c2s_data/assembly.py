@@ -78,7 +78,10 @@ def assemble(
     if rule == "1":
         return expand(model, model.operators)
     chosen = copies_in_density(model, values_zyx, voxel_size_zyx_A, origin_xyz_A)
-    note = f"copies by {len(chosen)} of {len(model.operators)} assembly operators lie in density"
+    note = (
+        f"of the {len(model.operators)} further copies that the assembly has, {len(chosen)} lie in "
+        "density and are labeled"
+    )
     return expand(replace(model, notes=(*model.notes, note)), chosen)
 
 

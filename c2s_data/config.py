@@ -189,7 +189,8 @@ def make_config(preset: str = "paper", **overrides: object) -> BuildConfig:
         return BuildConfig.model_validate({**PRESETS[preset], **given, "preset": preset})
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or 'options'}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         )
         raise ConfigError(f"the options of preset {preset!r} are not valid: {faults}") from error

@@ -103,7 +103,9 @@ def print_store(console: Console, summary: dict[str, Any]) -> None:
     )
     console.print(_table(summary["maps"], _GRID_COLUMNS))
     console.print(_table(summary["maps"], _LABEL_COLUMNS))
-    console.print(_table(summary["maps"], _FIT_COLUMNS))
+    measured = any(row["quality_flags"] is not None for row in summary["maps"])
+    shown = [name for name in _FIT_COLUMNS if measured or name == "observed"]
+    console.print(_table(summary["maps"], {name: _FIT_COLUMNS[name] for name in shown}))
     for row in summary["maps"]:
         console.print(f"{row['entry_id']}: {_labels(row)}", highlight=False, markup=False)
         for note in row["notes"]:
@@ -178,6 +180,14 @@ def _labels(row: dict[str, Any]) -> str:
         f"{n} {name}"
         for n, name in zip(counts["secondary"], CLASS_NAMES["secondary"][1:], strict=True)
     )
-    excluded = ", ".join(f"{n} {why}" for why, n in row["excluded_atoms"].items())
-    text = f"labels {atoms}; secondary structure ({row['secondary_source']}) {secondary}"
-    return f"{text}; excluded atoms: {excluded}" if excluded else text
+    told = [f"labels {atoms}", f"secondary structure ({row['secondary_source']}) {secondary}"]
+    if any(nucleic := counts.get("nucleic_atom", ())):
+        names = CLASS_NAMES["nucleic_atom"][1:]
+        named = ", ".join(f"{n} {name}" for n, name in zip(nucleic, names, strict=True))
+        told.append(f"nucleic acids {named}")
+    if n_ignored := sum(counts.get("ignore", ())):
+        told.append(f"{n_ignored} voxels to ignore")
+    if row["excluded_atoms"]:
+        excluded = ", ".join(f"{n} {why}" for why, n in row["excluded_atoms"].items())
+        told.append(f"excluded atoms: {excluded}")
+    return "; ".join(told)

@@ -35,10 +35,11 @@ def check_placement(
     better = diagnose_origin(planned.entry.map, density, ca_xyz_A).message
     n_inside = int(inside_map(ca_xyz_A, planned, config).sum())
     if 2 * n_inside < len(ca_xyz_A):
+        x, y, z = planned.origin_xyz_A
         raise ModelError(
             ModelReason.OUTSIDE_BOX,
             f"{planned.entry_id}: {len(ca_xyz_A) - n_inside} of {len(ca_xyz_A)} C-alphas lie "
-            f"outside the map at origin {planned.origin_xyz_A} A; "
+            f"outside the map at origin ({x:g}, {y:g}, {z:g}) A; "
             f"{better or 'no other origin rule fits either: is this the model of this map?'}",
         )
     return (better,) if better else ()

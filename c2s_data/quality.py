@@ -3,9 +3,9 @@
 Three flags are raised, each with a sentence that gives the numbers:
 
 - ``mismatch``: the mean Q-score lies more than 0.15 below what maps of this resolution have.
-- ``wrong-origin``: another place fits better: within 4 A a shift by 1.5 A or more raises the mean
-  density at 40 or more C-alphas by more than 5 %; or, for a mismatch, the model turned by 90
-  degrees or shifted anywhere in the box has the Q-score of a good fit.
+- ``wrong-origin``: another place fits better: nearby, a shift by 1.5 A or more raises the mean
+  density at 40 or more C-alphas by more than 5 %, to where a model may lie; or, for a mismatch, the
+  model turned by 90 degrees or shifted anywhere in the box has the Q-score of a good fit.
 - ``wrong-hand``: for a mismatch, the model has the Q-score of a good fit once the map is mirrored
   and the model refitted, and a better one than without the mirror.
 
@@ -46,6 +46,9 @@ SHIFT_A: Final = 1.25
 """A shorter shift is no error: 1.5 A, less the 0.25 A to which shifts are searched."""
 SHIFT_GAIN: Final = 0.05
 """A longer shift is one if it raises the mean density at the C-alphas by more than this share."""
+MIN_DENSITY_SD: Final = 1.5
+"""A better place has this mean density, in standard deviations above the map's mean; a model that
+does not belong to the map finds up to 0.6 anywhere, which is no place to name."""
 MIN_SHIFTED: Final = 40
 """Of fewer C-alphas a shift proves nothing: some other peaks of the map are higher."""
 SUSPICIOUS: Final = 0.3
@@ -131,7 +134,7 @@ def measure_quality(
     heavy = np.flatnonzero(element != 1)
     grid = (values_zyx, voxel_size_zyx_A, origin_xyz_A)
     ca_xyz_A = ca_xyz_A[np.isfinite(ca_xyz_A).all(axis=1)]
-    map_mean, _ = moments(values_zyx)
+    map_mean, map_sd = moments(values_zyx)
     atom_q = np.full(len(xyz_A), np.nan, np.float32)
     atom_q[heavy] = q_score(*grid, xyz_A[heavy])
     score = _mean_score(atom_q, residue_index)
@@ -141,7 +144,8 @@ def measure_quality(
         level = signal_threshold(values_zyx) or map_mean + 0.5 * search.at_rest
     fit = map_model_fit(*grid, xyz_A[heavy], element[heavy], resolution_A=resolution_A, level=level)
     expected = expected_q_score(resolution_A)
-    found = _flags(grid, xyz_A[heavy], ca_xyz_A, map_mean, score, expected, search)
+    dense = search.at_best >= MIN_DENSITY_SD * map_sd
+    found = _flags(grid, xyz_A[heavy], ca_xyz_A, map_mean, score, expected, search, dense)
     facts = {
         "q_score": score,
         "q_score_expected": expected,
@@ -209,8 +213,9 @@ def _flags(
     score: float | None,
     expected: float | None,
     search: ShiftSearch,
+    dense: bool,
 ) -> dict[str, str]:
-    """Sentences by flag."""
+    """Sentences by flag; ``dense`` says whether the shifted C-alphas lie in density at all."""
     found = {}
     if score is None:
         found["mismatch"] = "no atom of the model lies inside the map: check the origin"
@@ -219,7 +224,7 @@ def _flags(
             f"the mean Q-score {score:.2f} is {expected - score:.2f} below the {expected:.2f} of "
             "maps of this resolution: map and model do not fit as they are"
         )
-    judged = len(ca_xyz_A) >= MIN_SHIFTED
+    judged = len(ca_xyz_A) >= MIN_SHIFTED and dense
     if judged and search.length_A >= SHIFT_A and search.gain > SHIFT_GAIN:
         found["wrong-origin"] = (
             f"moving the model by {_vector(search.shift_xyz_A)} A raises the mean density at the "

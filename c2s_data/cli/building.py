@@ -267,11 +267,38 @@ def _print_committed(url: str, committed: Committed) -> None:
         f"{verb}: {url}, generation {committed.generation}, {committed.n_subgrids:,} subgrids, "
         f"{committed.nbytes / 1e6:,.1f} MB in {committed.n_objects} objects"
     )
+    if committed.is_new:
+        _print_changed_splits(url, committed.generation)
     if committed.failures:
         console().print(
             f"{len(committed.failures)} entries are not in the store:\n"
             f"{failure_lines(committed.failures)}",
             style="red",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _print_changed_splits(url: str, generation: int) -> None:
+    """Say whose split is another now: a catalog undoes what `c2s-data split STORE` made."""
+    from c2s_data.errors import NotCommittedError
+    from c2s_data.store.reader import open_store
+
+    try:
+        before = {entry.entry_id: entry.split for entry in open_store(url, generation - 1).entries}
+    except NotCommittedError:  # the first generation, or the one before was removed
+        return
+    changed = [
+        f"{entry.entry_id} ({before[entry.entry_id] or 'none'} -> {entry.split or 'none'})"
+        for entry in open_store(url, generation).entries
+        if before.get(entry.entry_id, entry.split) != entry.split
+    ]
+    if changed:
+        more = f" and {len(changed) - 5:,} more" * (len(changed) > 5)
+        console().print(
+            f"the catalog gives another split than generation {generation - 1} had: "
+            f"{', '.join(changed[:5])}{more}",
+            style="yellow",
             markup=False,
             highlight=False,
         )

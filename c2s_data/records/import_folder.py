@@ -136,7 +136,7 @@ def find_records(folder: Path, preset: str | None = None) -> FoundFolder:
             refused[name] = str(error)
     if not entries:
         raise ConfigError(
-            f"{folder}: no entry with a {NORMALIZED_MAP} in it or in folders of one or two levels"
+            f"{folder}: no entry with an {NORMALIZED_MAP} in it or in folders of one or two levels"
             + "".join(f"\n  {name}: {why}" for name, why in list(refused.items())[:10])
         )
     split = _splits(folder, document, entries)

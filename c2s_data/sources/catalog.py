@@ -208,6 +208,7 @@ def _repeated(entries: list[CatalogEntry]) -> list[str]:
     for entry in entries:
         key = entry.entry_id.casefold()
         if key in seen:
-            faults.append(f"  {entry.entry_id} occurs twice (also as {seen[key]})")
+            also = f" (also as {seen[key]})" * (seen[key] != entry.entry_id)
+            faults.append(f"  {entry.entry_id} occurs twice{also}")
         seen[key] = entry.entry_id
     return faults

@@ -101,7 +101,8 @@ def _origin(subject: Subject, first_A: Mapping[str, float]) -> Finding:
     }
     worst = max(off.values())
     if worst <= _ORIGIN_TOLERANCE_A:
-        message = f"{subject.entry_id}: origin {stored} A (x, y, z){note}"
+        x, y, z = stored
+        message = f"{subject.entry_id}: origin ({x:g}, {y:g}, {z:g}) A (x, y, z){note}"
         return subject.found("P4", "pass", message, difference_A=worst)
     told = ", ".join(f"{name} says {said[name]}" for name in off if off[name] > _ORIGIN_TOLERANCE_A)
     message = (

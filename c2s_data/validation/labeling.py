@@ -207,8 +207,9 @@ def _in_box(subject: Subject, atoms: LabelAtoms) -> Finding:
         message = f"{told}; {'; '.join(faults)}; build it anew"
         return subject.found("L8", "fail", message, 1 - share, **numbers)
     if share < MIN_CA_IN_BOX:
+        x, y, z = subject.entry.origin_xyz_A
         message = (
-            f"{told} the map at origin {subject.entry.origin_xyz_A} A; another origin convention "
+            f"{told} the map at origin ({x:g}, {y:g}, {z:g}) A; another origin convention "
             "may fit (L12), or the model is of a larger assembly"
         )
         return subject.found("L8", "warn", message, 1 - share, **numbers)

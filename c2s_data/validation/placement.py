@@ -47,9 +47,10 @@ def origin_convention(subject: Subject, values_zyx: NDArray[np.float32]) -> Find
         return subject.found("L12", "fail", message, best - used.score_sd, **numbers)
     names = " = ".join(used.conventions) or "as planned"
     rest = "; ".join(f"{' = '.join(fit.conventions)} {fit.score_sd:.2f} sd" for fit in others)
+    x, y, z = origin
     message = (
-        f"{subject.entry_id}: origin {origin} A ({names}) puts the C-alphas at "
-        f"{used.score_sd:.2f} sd; {rest or 'all conventions agree'}{note}"
+        f"{subject.entry_id}: origin ({x:g}, {y:g}, {z:g}) A ({names}) puts the C-alphas at "
+        f"{used.score_sd:.2f} sd of the stored density; {rest or 'all conventions agree'}{note}"
     )
     return subject.found("L12", "warn" if flagged else "pass", message, -used.score_sd, **numbers)
 

@@ -287,7 +287,7 @@ def test_only_copies_in_density_are_labeled(four, filled, expected, noise):
     assert "".join(op.name for op in chosen) == expected
     whole = assemble(model, "auto", *density)
     assert len(whole.residues) == (1 + len(expected)) * len(model.residues)
-    said = f"copies by {len(expected)} of 3 assembly operators lie in density"
+    said = f"of the 3 further copies that the assembly has, {len(expected)} lie in density"
     assert any(said in note for note in whole.notes)
 
 

@@ -274,7 +274,8 @@ def test_a_store_that_grew_meanwhile_is_not_split_by_half() -> None:
     assert latest_generation(objects) == 1
 
 
-def test_the_command_splits_a_store(tmp_path) -> None:
+def test_the_command_splits_a_store(tmp_path, capsys) -> None:
+    from c2s_data.cli.building import _print_changed_splits
     from c2s_data.store.objects import open_objects
     from c2s_data.store.reader import open_store
 
@@ -289,3 +290,13 @@ def test_the_command_splits_a_store(tmp_path) -> None:
     assert found == {name: split for name, split in expected.items() if name != FAILED}
     assert "validation" in found.values()
     assert "has this split already" in run(folder, *options, "--splits", tmp_path / "s.csv").output
+    first = open_store(str(folder), 1).entries
+    moved = [e.entry_id for e in first if found[e.entry_id] != e.split]
+    capsys.readouterr()
+    _print_changed_splits(str(folder), 1)
+    assert capsys.readouterr().out == ""
+    _print_changed_splits(str(folder), 2)
+    told = capsys.readouterr().out
+    assert moved
+    assert "another split than generation 1 had" in told
+    assert [e.entry_id for e in first if f"{e.entry_id} (" in told] == moved[:5]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
-from simulated_pairs import moved, quality_of, reread, simulated_pair
+from simulated_pairs import SimulatedPair, moved, quality_of, reread, simulated_pair
 
 from c2s_data.quality import expected_q_score, gate, measure_quality, quality_memory_bytes
 from c2s_data.transforms.resample import sample_trilinear
@@ -71,6 +72,15 @@ def test_a_shift_is_seen_at_low_resolution_where_the_score_is_not_low_enough():
     quality = quality_of(moved(simulated_pair(2, 6.0), random_shift(0, 1.75)))
     assert quality.flags == ("wrong-origin",)
     assert "C-alphas by" in quality.messages[0]
+
+
+def test_a_model_of_no_density_is_moved_nowhere():
+    pair = simulated_pair(2)
+    noise = np.random.default_rng(5).normal(size=pair.density.values_zyx.shape).astype(np.float32)
+    quality = quality_of(
+        SimulatedPair(pair.atoms, dataclasses.replace(pair.density, values_zyx=noise), 3.0)
+    )
+    assert quality.flags == ("mismatch",)
 
 
 @pytest.mark.parametrize(
