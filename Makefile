@@ -40,7 +40,7 @@ PINS := tests/constraints-$(PYTHON_VERSION).txt
 EXTRAS := explore$(if $(TORCH),$(comma)torch)
 
 NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
-	270 MB of packages$(if $(TORCH), and $(TORCH) (190 MB as a CPU build; several GB with CUDA: \
+	300 MB of packages$(if $(TORCH), and $(TORCH) (190 MB as a CPU build; several GB with CUDA: \
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help

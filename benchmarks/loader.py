@@ -84,7 +84,12 @@ def write_store(folder: Path, n_maps: int, compressor: Compressor) -> Callable[[
         first += padded
     index = np.concatenate(map_index), np.concatenate(corners_of), None
     return lambda: SimpleNamespace(
-        url=str(folder), entries=entries, index=lambda: index, subgrid_spec=specs.__getitem__
+        url=str(folder),
+        generation=1,
+        fingerprint="0" * 64,
+        entries=entries,
+        index=lambda: index,
+        subgrid_spec=specs.__getitem__,
     )
 
 
