@@ -37,7 +37,7 @@ PIP_FLAGS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(CI),--progr
 comma := ,
 ORIGINAL := .cache/original
 PINS := tests/constraints-$(PYTHON_VERSION).txt
-EXTRAS := explore$(if $(TORCH),$(comma)torch)
+EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
 NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
 	300 MB of packages$(if $(TORCH), and $(TORCH) (190 MB as a CPU build; several GB with CUDA: \

@@ -7,22 +7,19 @@ few numbers, and what it made is already written and receipted when it does.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import itertools
 import logging
 import os
 import queue
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
-from distributed.comm.addressing import parse_address
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write
 from c2s_data.cluster_settings import (
@@ -33,6 +30,7 @@ from c2s_data.cluster_settings import (
 )
 from c2s_data.config import BuildConfig
 from c2s_data.errors import C2SError, ClusterError, ConfigError
+from c2s_data.exposure import refuse_exposed
 from c2s_data.plan import DEFAULT_TASK_MEMORY, Failure, Plan, PlannedEntry, largest_first, make_plan
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import MAX_VOXELS
@@ -44,6 +42,8 @@ from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import write_failure
 
 _LOOK_EVERY_S: Final = 5.0
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def connect(
 
 def _client_of(scheduler: str, *, insecure: bool) -> Client:
     if not insecure:
-        _refuse_exposed([scheduler])
+        refuse_exposed([scheduler])
     try:
         client = Client(scheduler, timeout=CONNECT_TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
@@ -136,33 +136,7 @@ def _check_cluster(client: Client, *, insecure: bool) -> None:
         raise _no_workers(client) from error
     if not insecure:
         cluster = client.scheduler_info(n_workers=-1)
-        _refuse_exposed([cluster["address"], *cluster["workers"]])
-
-
-def _refuse_exposed(addresses: Iterable[str]) -> None:
-    """Refuse what other machines can reach unencrypted: Dask runs whatever it is sent."""
-    for address in addresses:
-        if not _is_guarded(address):
-            raise ConfigError(
-                f"{address}: this part of the Dask cluster lies beyond this machine and uses no "
-                "TLS: others could read what it computes and run code as its owner; start it with "
-                "certificates (`dask scheduler --protocol tls`, deploy/README.md) and name it as "
-                "tls://..., bind it to 127.0.0.1, or accept the risk with --insecure"
-            )
-
-
-def _is_guarded(address: str) -> bool:
-    """Say whether an address uses TLS, or can be reached from this machine alone."""
-    scheme, place = parse_address(address)
-    if scheme in ("tls", "wss", "inproc"):
-        return True
-    try:
-        host = urlsplit(f"//{place}").hostname
-        found = socket.getaddrinfo(host, None) if host else []
-    except (OSError, ValueError):
-        return False
-    hosts = [str(item[4][0]).partition("%")[0] for item in found]
-    return bool(hosts) and all(ipaddress.ip_address(host).is_loopback for host in hosts)
+        refuse_exposed([cluster["address"], *cluster["workers"]])
 
 
 def _no_workers(client: Client) -> ClusterError:
@@ -256,6 +230,46 @@ class _Tasks:
         # A key that is still held would give a resumed run the old result.
         future.release()
         return planned, outcome
+
+
+def map_over_workers(
+    client: Client, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Apply a function to items on the workers of ``client``; yield each with what became of it.
+
+    In the order in which they end. Two items a worker are in flight; an exception of the function,
+    or a worker that died of an item several times, stands in the place of its result.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster is lost, or has no worker.
+    """
+    waiting, name = iter(items), getattr(function, "__name__", "item")
+    running: dict[str, tuple[Item, Future[Result]]] = {}
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    seen_worker_at = time.monotonic()
+    for number in itertools.count():
+        n_workers = _count_workers(client)
+        seen_worker_at = time.monotonic() if n_workers else seen_worker_at
+        if time.monotonic() - seen_worker_at > WORKERS_TIMEOUT_S:
+            raise _no_workers(client)
+        for place, item in enumerate(
+            itertools.islice(waiting, max(0, 2 * n_workers - len(running)))
+        ):
+            key = f"{name}-{number}-{place}-{id(running)}"
+            future = client.submit(function, item, key=key, pure=False)
+            running[key] = (item, future)
+            future.add_done_callback(lambda done: ended.put(str(done.key)))
+        if not running and n_workers:
+            return
+        with contextlib.suppress(queue.Empty):
+            item, future = running.pop(ended.get(timeout=_LOOK_EVERY_S))
+            error = future.exception()
+            if isinstance(error, CancelledError):
+                raise ClusterError("the connection to the Dask cluster was lost") from error
+            yield item, future.result() if error is None else error
+            future.release()
 
 
 def _count_workers(client: Client) -> int:

@@ -16,6 +16,7 @@ from c2s_data.errors import MapError, MapReason, StoreError
 from c2s_data.plan import Failure, Plan, PlannedEntry, plan_of
 from c2s_data.plan_document import plan_document
 from c2s_data.store.commit import commit, shared_objects
+from c2s_data.store.embeddings import EMBEDDINGS
 from c2s_data.store.generation import plan_copy, swap_latest
 from c2s_data.store.layout import (
     LATEST,
@@ -54,6 +55,11 @@ _NO_FAILURE = "no reader needs it: `c2s-data gc` removes it, or the next build r
 _ALSO_LOST = (
     "the document COMMITTED of generation {} is damaged too, and to point at an older one would "
     "take a generation back; restore either from a copy"
+)
+_EMBEDDINGS_LOST = (
+    "no other generation has this table; restore it from a copy, or compute it again with "
+    "`c2s-model embed`, which makes a new generation, and give the damaged one up with "
+    "`c2s-data gc --keep`"
 )
 _OLDER = (
     "what an older generation said cannot be computed; restore it from a copy, or give the "
@@ -121,8 +127,8 @@ class _Repair:
 
     def all(self) -> None:
         """Documents first, because the rest is computed from them."""
-        steps = (self._plan, self._pointers, self._entries, self._failures, self._generation)
-        for step in (*steps, self._shared, self._plan_copies):
+        steps = (self._plan, self._pointers, self._entries, self._failures, self._embeddings)
+        for step in (*steps, self._generation, self._shared, self._plan_copies):
             # Each step sees what the one before has restored.
             step(read_documents(self._objects, self._listing))
         for key, fault in self._faults.items():
@@ -276,6 +282,21 @@ class _Repair:
                     self._restore(key, data, None)
         self.refused |= dict.fromkeys(self._take(*damaged), _OTHER_BYTES)
 
+    def _embeddings(self, known: Known) -> None:
+        """Copy a table back from another generation that was committed with the same one."""
+        of_sha256 = {
+            one.generation.sha256.get(EMBEDDINGS): generation_key(one.generation.number, EMBEDDINGS)
+            for one in known.kept
+            if generation_key(one.generation.number, EMBEDDINGS) not in self._faults
+        }
+        for one in known.kept:
+            key = generation_key(one.generation.number, EMBEDDINGS)
+            sha256 = one.generation.sha256.get(EMBEDDINGS)
+            if self._take(key) and sha256 in of_sha256:
+                self._restore(key, self._objects.get(of_sha256[sha256]), sha256)
+            elif self._take(key):
+                self.refused[key] = _EMBEDDINGS_LOST
+
     def _generation(self, known: Known) -> None:
         """Commit again in memory and take what was committed: catalog, manifest, COMMITTED."""
         names = ("COMMITTED", "catalog.parquet", "manifest.parquet")
@@ -286,6 +307,9 @@ class _Repair:
         keys = [generation_key(number, name) for name in names]
         known_sha256 = self._checksums(known, number)
         older = [one for one in known.kept if one.generation.number < number]
+        key = generation_key(number, EMBEDDINGS)
+        table = self._objects.get(key) if key in self._listing else None
+        keys += [key] if table is not None else []
         for candidate in _plans(known):
             overlay = Overlay(self._objects, hidden=[LATEST, *keys])
             if older:
@@ -294,7 +318,7 @@ class _Repair:
                     overlay, previous, self._objects.get(generation_key(previous, "COMMITTED"))
                 )
             try:
-                commit(overlay, candidate)
+                commit(overlay, candidate, embeddings=table)
             except StoreError:
                 continue  # Something is not built yet, or is damaged beyond this repair.
             made = {key: overlay.written.get(key, b"") for key in keys}

@@ -12,6 +12,7 @@ from c2s_data.plan import Failure, Plan, PlannedEntry
 from c2s_data.schema import INDEX_CHUNK_ROWS, SCHEMA_VERSION
 from c2s_data.store.begin import claim_lineage
 from c2s_data.store.catalog_table import catalog_row, encode_catalog
+from c2s_data.store.embeddings import EMBEDDINGS, embeddings_bytes
 from c2s_data.store.generation import (
     committed_groups,
     latest_pointer,
@@ -92,7 +93,13 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
 
 
-def commit(objects: Objects, plan: Plan, guard: Callable[[], None] = lambda: None) -> Committed:
+def commit(
+    objects: Objects,
+    plan: Plan,
+    guard: Callable[[], None] = lambda: None,
+    *,
+    embeddings: bytes | None = None,
+) -> Committed:
     """Make what the parts have written the store's newest generation.
 
     Index columns, Zarr documents, catalog and manifest come first, then ``COMMITTED``, and last
@@ -105,6 +112,8 @@ def commit(objects: Objects, plan: Plan, guard: Callable[[], None] = lambda: Non
     guard
         Called before each step that cannot be taken back; raises if this process has lost the
         right to commit (`c2s_data.store.lease.Lease.check`).
+    embeddings
+        Table of `c2s_data.store.embeddings`; None to keep that of the newest generation, if any.
 
     Raises
     ------
@@ -132,6 +141,8 @@ def commit(objects: Objects, plan: Plan, guard: Callable[[], None] = lambda: Non
         left_out,
     )
     parts = {"catalog.parquet": catalog, "manifest.parquet": encode_manifest(manifest)}
+    if (table := _embeddings(objects) if embeddings is None else embeddings) is not None:
+        parts[EMBEDDINGS] = table
     digest = stored_digest(manifest.objects)
     generation, is_new = _put_generation(objects, plan, parts, digest, guard)
     return Committed(
@@ -142,6 +153,13 @@ def commit(objects: Objects, plan: Plan, guard: Callable[[], None] = lambda: Non
         n_objects=sum(len(receipt.objects) for receipt in done.values()),
         failures=failures,
     )
+
+
+def _embeddings(objects: Objects) -> bytes | None:
+    pointer = latest_pointer(objects)
+    if pointer is None:
+        return None
+    return embeddings_bytes(objects, read_generation(objects, *pointer))
 
 
 def failure_lines(failures: Mapping[str, Failure]) -> str:

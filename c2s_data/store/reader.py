@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from c2s_data.errors import MissingChunkError, NotCommittedError, StoreError
 from c2s_data.schema import INDEX_CHUNK_ROWS
 from c2s_data.store.catalog_table import StoredEntry, group_of_row, stored_entry
+from c2s_data.store.embeddings import SequenceEmbedding, read_embeddings
 from c2s_data.store.generation import (
     Generation,
     latest_pointer,
@@ -217,6 +218,25 @@ class Store:
             raise StoreError(
                 f"{self.url}/{key}: damaged: {error}; `c2s-data repair` makes it anew"
             ) from error
+
+    @cached_property
+    def _embeddings(self) -> Mapping[str, SequenceEmbedding]:
+        objects = open_objects(self.url)
+        return read_embeddings(objects, read_generation(objects, self.generation, self.fingerprint))
+
+    def sequence_embeddings(self) -> dict[str, SequenceEmbedding]:
+        """Return the embeddings of the entries' sequences by entry_id, where they were computed.
+
+        Raises
+        ------
+        StoreError
+            If the table is damaged.
+        """
+        return {
+            entry.entry_id: self._embeddings[entry.group]
+            for entry in self.entries
+            if entry.group in self._embeddings
+        }
 
     def statistics(self, entry_id: str) -> dict[str, NDArray[Any]]:
         """Return an entry's histograms and raw slices by name.

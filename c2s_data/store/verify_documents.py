@@ -16,6 +16,7 @@ from c2s_data.errors import C2SError, MissingChunkError, StoreError
 from c2s_data.plan import Failure, Plan
 from c2s_data.plan_document import plan_from_document
 from c2s_data.store.catalog_table import decode_catalog
+from c2s_data.store.embeddings import EMBEDDINGS, decode_embeddings
 from c2s_data.store.generation import Generation, plan_of_copy, read_generation
 from c2s_data.store.layout import (
     LATEST,
@@ -135,6 +136,8 @@ class _Reading:
             return None
         rows = self._committed(generation, "catalog.parquet", decode_catalog)
         manifest = self._committed(generation, "manifest.parquet", decode_manifest)
+        if EMBEDDINGS in generation.sha256:
+            self._committed(generation, EMBEDDINGS, decode_embeddings)
         if manifest and stored_digest(manifest.objects) != generation.stored_sha256:
             self._fault("inconsistent", key, "its digest is not that of its manifest")
         plan = self._sealed(

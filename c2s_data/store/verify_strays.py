@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from c2s_data.plan import PlannedEntry
 from c2s_data.schema import INDEX_CHUNK_ROWS
+from c2s_data.store.embeddings import EMBEDDINGS
 from c2s_data.store.index_columns import index_key
 from c2s_data.store.layout import (
     INDEX_COLUMNS,
@@ -23,7 +24,7 @@ from c2s_data.store.verify_known import Known, generation_of
 from c2s_data.store.verify_report import Fault
 
 _GC = "; nothing needs it: `c2s-data gc` removes it"
-_GENERATION_NAMES = ("COMMITTED", "catalog.parquet", "manifest.parquet", "plan.json")
+_GENERATION_NAMES = ("COMMITTED", "catalog.parquet", "manifest.parquet", "plan.json", EMBEDDINGS)
 
 
 class Strays:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 
 from c2s_data.errors import C2SError
-from c2s_model.cli import convert, describe  # noqa: F401 - they register their commands
+from c2s_model.cli import (  # noqa: F401 - they register their commands
+    convert,
+    describe,
+    embed,
+)
 from c2s_model.cli.app import app, console
 
 __all__ = ["app", "main"]

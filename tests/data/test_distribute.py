@@ -13,7 +13,7 @@ import pytest
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
 from c2s_data.config import make_config
-from c2s_data.distribute import build_store, connect, run_on_client
+from c2s_data.distribute import build_store, connect, map_over_workers, run_on_client
 from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
@@ -184,3 +184,20 @@ def test_a_store_that_cannot_be_written_stops_the_build(
     monkeypatch.undo()
     # A full disk is no fault of a map: nothing is quarantined, everything is still to be built.
     assert set(outcomes(objects, plan).values()) == {None}
+
+
+def reciprocal(number: int) -> float:
+    if number == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1 / number
+
+
+def test_a_function_is_mapped_over_workers_and_a_failure_stands_in_its_place() -> None:
+    with connect(workers=2) as client:
+        found = dict(map_over_workers(client, reciprocal, range(9)))
+        assert dict(map_over_workers(client, reciprocal, [])) == {}
+        killed = dict(map_over_workers(client, reciprocal, [13, 4]))
+    assert isinstance(found.pop(0), ZeroDivisionError)
+    assert found == {number: 1 / number for number in range(1, 9)}
+    assert "reciprocal" in str(killed.pop(13))
+    assert killed == {4: 0.25}

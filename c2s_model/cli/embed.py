@@ -1,0 +1,109 @@
+"""The command that adds sequence embeddings to a store."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2s_data.errors import ConfigError
+from c2s_model.cli.app import JsonOption, app, print_json, say
+
+if TYPE_CHECKING:
+    from c2s_model.embedding.embed import Embedded
+    from c2s_model.embedding.embedders import Embedder
+
+
+@app.command()
+def embed(
+    store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
+    esm: Annotated[
+        Path | None,
+        typer.Option(help="Folder of ESM-2 weights as transformers saves them; never downloaded."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Embeddings computed elsewhere: .npz with a vector for each entry_id."),
+    ] = None,
+    trigrams: Annotated[
+        bool,
+        typer.Option("--trigrams", help="Hashed residue triplets: for trials, needs no weights."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Dask workers to make on this machine.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept a cluster beyond this machine without TLS.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed the sequences of every entry, for networks of a variant that ends in -seq.
+
+    Each distinct sequence is embedded once; the result is a new generation of the store. The same
+    command again embeds what joined the store since.
+    """
+    if (esm is not None) + (file is not None) + trigrams != 1:
+        raise ConfigError(
+            "say what embeds the sequences: --esm FOLDER (ESM-2), --file FILE.npz (computed "
+            "elsewhere) or --trigrams (for trials)"
+        )
+    from c2s_data.store.objects import open_objects
+
+    objects = open_objects(store)
+    if file is not None:
+        from c2s_model.embedding.embed import take_file
+
+        done = take_file(objects, file)
+    else:
+        from c2s_model.embedding.embedders import Esm, Trigrams
+
+        model = Esm(esm) if esm is not None else Trigrams()
+        done = _computed(store, model, workers, scheduler, insecure, silent=as_json)
+    if as_json:
+        print_json(
+            {
+                "generation": done.generation,
+                "new": list(done.new),
+                "earlier": list(done.earlier),
+                "without": dict(done.without),
+            }
+        )
+        return
+    say(
+        f"{store}: generation {done.generation} has embeddings of "
+        f"{len(done.new) + len(done.earlier)} entries, {len(done.new)} of them new"
+    )
+    for entry_id, why in done.without.items():
+        say(f"{entry_id}: no embedding: {why}")
+
+
+def _computed(
+    url: str,
+    model: Embedder,
+    workers: int | None,
+    scheduler: str | None,
+    insecure: bool,
+    *,
+    silent: bool,
+) -> Embedded:
+    from c2s_data.store.objects import open_objects
+    from c2s_model.embedding.embed import embed_store
+
+    def show(done: int, total: int) -> None:
+        if not silent and (done == total or done % max(1, total // 20) == 0):
+            say(f"{done} of {total} distinct sequences")
+
+    objects = open_objects(url)
+    if workers is None and scheduler is None:
+        return embed_store(objects, model, on_sequence=show)
+    from c2s_data.distribute import connect, map_over_workers
+
+    memory = 8 * 10**9  # ESM-2 650M takes 2.6 GB, attention over 2,750 residues as much again
+    with connect(scheduler, workers, memory, insecure=insecure) as client:
+        spread = partial(map_over_workers, client)
+        return embed_store(objects, model, spread=spread, on_sequence=show)
