@@ -1,0 +1,1 @@
+"""Training: from batches of a store to a network file."""
