@@ -115,6 +115,7 @@ MAY_IMPORT = {
         "c2s_data.sources",  # prediction reads a map, evaluation models
         "c2s_data.stored_density",  # a map is prepared as those of a store are
         "c2s_data.embed_store",
+        "c2s_data.explore.palette",  # the colors of the classes
         "c2s_model",
     ),
     "c2s_model.cli": ("c2s_data", "c2s_model"),
@@ -124,6 +125,7 @@ MAY_IMPORT = {
         "c2s_data.schema",
         "c2s_data.transforms",
         "c2s_data.sources",
+        "c2s_data.explore.palette",
         "c2s_model.evaluation",
     ),
 }
@@ -141,7 +143,12 @@ ONLY_IN = {
     "c2s_data.cli": ("c2s_data.cli",),
     "c2s_model.cli": ("c2s_model.cli",),
     "transformers": ("c2s_model.embedding",),
-    "matplotlib": ("c2s_data.explore", "c2s_model.training.curves", "c2s_model.evaluation.pictures"),
+    "matplotlib": (
+        "c2s_data.explore",
+        "c2s_model.training.curves",
+        "c2s_model.backbone.backbone_report",
+        "c2s_model.evaluation.pictures",
+    ),
 }
 
 # Numerics take arrays and give arrays: nothing of files, logs, stores or clusters.
