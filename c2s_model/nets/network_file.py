@@ -85,7 +85,7 @@ def write_network(path: Path, weights: Mapping[str, Tensor], card: NetworkCard) 
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(dict(weights), beside, metadata={"format": "pt", _KEY: card.to_json()})
+        save_file(dict(weights), beside, metadata={_KEY: card.to_json()})
         with beside.open("rb") as stream:
             os.fsync(stream.fileno())
         beside.replace(path)

@@ -153,76 +153,97 @@ class SegmentationLoss:
     def _of_target(
         self, name: str, logits: Tensor, target: Tensor, ignore: Tensor | None
     ) -> Tensor:
-        kept = target != self.options.ignore_index
+        left_out = target == self.options.ignore_index
         if ignore is not None:
-            kept &= ~ignore
-        truth = target.long().masked_fill(~kept, 0)
-        log_p = functional.log_softmax(logits, dim=1)
-        if self.options.type_at_ca and name in TYPES:
-            return self._scaled(self._presence(log_p, truth, kept) + self._type(log_p, truth, kept))
-        return self._scaled(self._classes(log_p, truth, kept))
+            left_out = left_out | (ignore != 0)
+        if not (self.options.type_at_ca and name in TYPES):
+            labels = target.long().masked_fill_(left_out, logits.shape[1])
+            return self._scaled(self._classes(logits, labels))
+        n_types = logits.shape[1] - 1
+        present = (target != 0).long().masked_fill_(left_out, 2)
+        types = (target.long() - 1).masked_fill_(present != 1, n_types)
+        # Split, not sliced twice: the gradient of each slice would be as large as the logits.
+        none, of_types = torch.split(logits, [1, n_types], dim=1)
+        any_type = torch.logsumexp(of_types, dim=1, keepdim=True)
+        presence = self._classes(torch.cat((none, any_type), 1), present)
+        return self._scaled(presence + self._type(of_types, types))
 
-    def _presence(self, log_p: Tensor, truth: Tensor, kept: Tensor) -> Tensor:
-        """Return the loss of "is there a residue": classes none, and any other."""
-        log_none, log_any = log_p[:, :1], torch.logsumexp(log_p[:, 1:], dim=1, keepdim=True)
-        return self._classes(torch.cat((log_none, log_any), 1), (truth > 0).long(), kept)
+    def _type(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy of the type given that there is one, where there is one.
 
-    def _type(self, log_p: Tensor, truth: Tensor, kept: Tensor) -> Tensor:
-        """Return the cross-entropy of the class given that there is one, where there is one."""
-        here = kept & (truth > 0)
-        found = log_p[:, 1:].movedim(1, -1)[here]  # (n, C - 1)
-        given = found - torch.logsumexp(found, dim=1, keepdim=True)
-        label = truth[here] - 1
-        weight = self._weights(label, given.shape[1])[label]
-        loss = -given.gather(1, label[:, None])[:, 0]
-        return self._mean(weight * loss, weight)
+        `logits` (B, T, Z, Y, X), `labels` (B, Z, Y, X) int64, T where there is none.
+        """
+        labels = labels.flatten(1)
+        n_types = logits.shape[1]
+        # Indices over two axes, not a mask over five: its gradient costs a quarter.
+        sample, voxel = (labels != n_types).nonzero(as_tuple=True)
+        here = labels[sample, voxel]
+        of_type = logits.flatten(2)[sample, :, voxel]  # (n, T)
+        weights, total = self._weights(here, n_types)
+        loss = functional.cross_entropy(of_type, here, weights, reduction="sum")
+        return self._mean(loss, total)
 
-    def _classes(self, log_p: Tensor, truth: Tensor, kept: Tensor) -> Tensor:
-        """Return (focal) cross-entropy, and Dice of the classes other than the first."""
-        options, n = self.options, log_p.shape[1]
-        weight = self._weights(truth[kept], n)[truth] * kept
-        log_true = log_p.gather(1, truth[:, None])[:, 0]
-        loss = -log_true
+    def _classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return (focal) cross-entropy, and Dice of the classes other than the first.
+
+        `logits` (B, C, Z, Y, X), `labels` (B, Z, Y, X) int64, C where a voxel is left out.
+        """
+        options, n = self.options, logits.shape[1]
+        weights, total = self._weights(labels, n)
         if options.kind == "cross-entropy":
-            return self._mean(weight * loss, weight)
-        if options.gamma:
-            loss = loss * (1 - log_true.exp()).clamp(min=0) ** options.gamma
-        focal = self._mean(weight * loss, weight)
+            loss = functional.cross_entropy(
+                logits, labels, weights, ignore_index=n, reduction="sum"
+            )
+            return self._mean(loss, total)
+        log_p = functional.log_softmax(logits, dim=1)
+        # -log p of the true class, 0 where a voxel is left out.
+        loss = functional.nll_loss(log_p, labels, ignore_index=n, reduction="none")
+        missing = -torch.expm1(-loss)
+        hard = missing.clamp(min=_TINY) ** options.gamma if options.gamma else 1.0
+        weight = functional.pad(weights, (0, 1))[labels]
+        focal = self._mean((weight * hard * loss).sum(), total)
         if not options.dice_share:
             return focal
-        dice = self._dice(log_p, truth, kept)
+        dice = self._dice(log_p, 1 - missing, labels)
         return (1 - options.dice_share) * focal + options.dice_share * dice
 
-    def _dice(self, log_p: Tensor, truth: Tensor, kept: Tensor) -> Tensor:
+    def _dice(self, log_p: Tensor, p_true: Tensor, labels: Tensor) -> Tensor:
         """Return 1 - 2 sum(p t) / (sum(p) + sum(t)), mean over the classes that are there."""
-        classes = torch.arange(1, log_p.shape[1], device=log_p.device)
-        p = log_p[:, 1:].exp() * kept[:, None]
-        is_class = (truth[:, None] == classes[:, None, None, None]) & kept[:, None]
+        n = log_p.shape[1]
         axes = (0, 2, 3, 4)
-        both, given = (p * is_class).sum(axes), p.sum(axes)
-        there = is_class.sum(axes).float()
+        given = (log_p[:, 1:].exp() * (labels != n)[:, None]).sum(axes)
+        is_class = [labels == number for number in range(1, n)]
+        both = torch.stack([(p_true * here).sum() for here in is_class])
+        there = torch.stack([here.sum() for here in is_class]).float()
         both, given, there = self._over_ranks(torch.stack((both, given, there)))
+        scores = 1 - 2 * both / (given + there).clamp(min=_TINY)
         present = (there > 0).float()
-        scores = 1 - (2 * both + _TINY) / (given + there + _TINY)
         mean: Tensor = (scores * present).sum() / present.sum().clamp(min=1)
         return mean
 
-    def _weights(self, labels: Tensor, n_classes: int) -> Tensor:
-        """Return the weight of each class (C,) float32; 0 of one that nowhere occurs."""
+    def _weights(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+        """Return the weight of each class (C,), 0 of one that nowhere occurs, and their sum ().
+
+        The sum is over the voxels of this process; `labels` of `n_classes` are left out.
+        """
+        local = torch.bincount(labels.flatten(), minlength=n_classes + 1)[:n_classes].float()
         if self.options.class_weights == "none":
-            return torch.ones(n_classes, device=labels.device)
-        local = torch.bincount(labels, minlength=n_classes).float()
-        counts = self._sum(local)
-        total = counts.sum().clamp(min=1)
+            weights = torch.ones_like(local)
+        else:
+            weights = self._weights_of(self._sum(local))
+        return weights, (weights * local).sum()
+
+    def _weights_of(self, counts: Tensor) -> Tensor:
+        n_voxels = counts.sum().clamp(min=1)
         if self.options.class_weights == "batch":
-            return 1 - counts / total + 1e-5
+            return 1 - counts / n_voxels + 1e-5
         inverse = torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)
-        weights: Tensor = inverse * total / (inverse * counts).sum().clamp(min=_TINY)
+        weights: Tensor = inverse * n_voxels / (inverse * counts).sum().clamp(min=_TINY)
         return weights
 
     def _mean(self, weighted: Tensor, weight: Tensor) -> Tensor:
         """Return the weighted mean over the voxels of all ranks; 0 where there are none."""
-        sums = self._over_ranks(torch.stack((weighted.sum(), weight.sum())))
+        sums = self._over_ranks(torch.stack((weighted, weight)))
         return sums[0] / sums[1].clamp(min=_TINY)
 
     def _over_ranks(self, local: Tensor) -> Tensor:

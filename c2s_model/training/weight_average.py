@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
@@ -41,7 +42,7 @@ class WeightAverage:
         self.updates += 1
         averages = list(self.weights.values())
         current = [parameter.detach() for _, parameter in self._network.named_parameters()]
-        torch._foreach_lerp_(averages, current, 1 - keep)
+        get_ema_multi_avg_fn(keep)(averages, current, None)  # type: ignore[no-untyped-call]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -163,21 +163,23 @@ def test_the_mean_gradient_of_ranks_is_that_of_the_whole_batch(options) -> None:
     heads = {"atom": 4, "amino": 21}
     cases = {name: case(n, 7 + n, (6, 5, 4, 3), share=0.15) for name, n in heads.items()}
     cases["atom"][1][:2] = 0  # One rank has no atom.
-    weights = torch.ones((), requires_grad=True)
+    ignore = torch.rand((6, 5, 4, 3), generator=torch.Generator().manual_seed(3)) < 0.1
 
     def loss_of(part, sum_over_ranks):
-        logits = {name: one[part] * weights for name, (one, _) in cases.items()}
+        logits = {name: one[part].clone().requires_grad_() for name, (one, _) in cases.items()}
         targets = {name: one[part] for name, (_, one) in cases.items()}
-        loss = SegmentationLoss(options, heads, sum_over_ranks)(logits, targets).total
-        return loss.detach(), torch.autograd.grad(loss, weights)[0]
+        loss = SegmentationLoss(options, heads, sum_over_ranks)(logits, targets, ignore[part])
+        return loss.total.detach(), torch.autograd.grad(loss.total, list(logits.values()))
 
-    whole, gradient = loss_of(slice(None), lambda values: values)
+    whole, gradients = loss_of(slice(None), lambda values: values)
+    # The mean of 3 ranks of 2: each subgrid's logits are those of one rank, so a third of what it
+    # says about them is what the whole batch says.
     parts = [slice(0, 2), slice(2, 4), slice(4, 6)]
     of_ranks = Ranks(parts).run(loss_of)
-    for value, _ in of_ranks:
+    for part, (value, mine) in zip(parts, of_ranks, strict=True):
         torch.testing.assert_close(value, whole)
-    mean = torch.stack([one for _, one in of_ranks]).mean()
-    torch.testing.assert_close(mean, gradient)
+        for found, expected in zip(mine, gradients, strict=True):
+            torch.testing.assert_close(found / 3, expected[part], rtol=1e-5, atol=1e-9)
 
 
 def test_the_paper_s_loss_is_that_of_each_process() -> None:
@@ -223,6 +225,23 @@ def test_gradients_are_those_of_finite_differences() -> None:
             values.append(float(loss({"secondary": moved}, {"secondary": target}).total))
         slope = (values[1] - values[0]) / 2e-2
         assert float(gradient[place]) == pytest.approx(slope, abs=2e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_certain_voxels_have_finite_gradients(gamma: float) -> None:
+    logits = torch.zeros(1, 4, 1, 1, 3)
+    logits[0, 0] = torch.tensor([400.0, -400.0, 0.0])  # right, wrong, undecided
+    logits.requires_grad_()
+    target = torch.tensor([0, 0, 2], dtype=torch.uint8).reshape(1, 1, 1, 3)
+    options = LossOptions("focal-dice", "none", gamma=gamma, dice_share=0.0)
+    loss = SegmentationLoss(options, {"atom": 4})({"atom": logits}, {"atom": target}).total
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert float(loss.detach()) == pytest.approx(
+        (400 + math.log(3) + (3 / 4) ** gamma * math.log(4)) / 3, rel=1e-5
+    )
+    assert torch.isfinite(gradient).all()
+    assert not gradient[..., 0].any()
+    assert float(gradient[0, 0, 0, 0, 1]) == pytest.approx(-1 / 3, rel=1e-5)
 
 
 def test_options_without_meaning_are_refused() -> None:

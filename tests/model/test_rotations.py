@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
+from c2s_data.transforms.label import LabelRule, label_voxels
 from c2s_model.data.rotations import N_ROTATIONS, rotate_back_zyx, rotate_zyx
 
 
@@ -18,6 +20,12 @@ def matrix(number: int) -> np.ndarray:
         marked[(axis, *place)] = 1
     turned = rotate_zyx(marked, number)
     return np.stack([np.argwhere(one.numpy())[0] - 2 for one in turned], axis=1) // 2
+
+
+def test_they_are_the_rotations_of_the_octahedron() -> None:
+    expected = Rotation.create_group("O").as_matrix().round().astype(int) + 0
+    found = {tuple(matrix(number).ravel().tolist()) for number in range(N_ROTATIONS)}
+    assert found == {tuple(one.ravel().tolist()) for one in expected}
 
 
 def test_they_are_all_proper_rotations_and_a_group() -> None:
@@ -39,16 +47,39 @@ def test_each_is_undone_whatever_the_sides(number: int) -> None:
     assert torch.equal(rotate_back_zyx(turned, number), values)
 
 
-def test_turned_labels_are_the_labels_of_turned_atoms() -> None:
-    rng = np.random.default_rng(3)
-    side = 8
-    atoms_zyx = rng.uniform(-0.5, side - 0.5, (40, 3))
-    labels = torch.zeros(side, side, side, dtype=torch.uint8)
-    voxel = np.rint(atoms_zyx).astype(int)
-    labels[tuple(voxel.T)] = 1
+def labels(atoms_zyx: np.ndarray, side: int, rule: LabelRule) -> torch.Tensor:
+    """Label atoms of a grid of 1 A voxels in a box of its own origin: N, C-alpha and C in turn."""
+    origin_xyz_A = np.array([3.0, -7.0, 12.0])
+    classes = np.arange(len(atoms_zyx)) % 3 + 1
+    found = label_voxels(
+        atoms_zyx[:, ::-1] + origin_xyz_A,
+        classes,
+        classes,
+        classes,
+        shape_zyx=(side,) * 3,
+        origin_xyz_A=origin_xyz_A,
+        voxel_size_zyx_A=(1.0, 1.0, 1.0),
+        rule=rule,
+        collision="ca-first",
+    )
+    return torch.from_numpy(found.atom.to_dense((side,) * 3))
+
+
+def test_turned_labels_are_the_labels_of_turned_atoms_under_the_nearest_rule() -> None:
+    side = 12
+    atoms_zyx = np.random.default_rng(3).uniform(-0.5, side - 0.5, (150, 3))
     centre = (side - 1) / 2
-    for number in range(24):
-        turned_atoms = (atoms_zyx - centre) @ matrix(number).T + centre
-        expected = torch.zeros_like(labels)
-        expected[tuple(np.rint(turned_atoms).astype(int).T)] = 1
-        assert torch.equal(rotate_zyx(labels, number), expected), number
+    fits_the_formula = []
+    for number in range(N_ROTATIONS):
+        turned_zyx = (atoms_zyx - centre) @ matrix(number).T + centre
+        turned = rotate_zyx(labels(atoms_zyx, side, "nearest"), number)
+        assert torch.equal(turned, labels(turned_zyx, side, "nearest")), number
+        turned = rotate_zyx(labels(atoms_zyx, side, "formula1"), number)
+        if torch.equal(turned, labels(turned_zyx, side, "formula1")):
+            fits_the_formula.append(number)
+    # The paper's formula puts labels half a voxel low on each axis: only the three turns about the
+    # diagonal leave that offset as it is.
+    diagonal = np.ones(3)
+    keep = [n for n in range(N_ROTATIONS) if np.array_equal(matrix(n) @ diagonal, diagonal)]
+    assert fits_the_formula == keep
+    assert len(keep) == 3

@@ -11,7 +11,6 @@ from torch import nn
 from c2s_model.nets.unetr import make_network
 from c2s_model.nets.variants import Architecture
 from c2s_model.training.schedule import Cosine, Plateau, make_optimizer, make_schedule
-from c2s_model.training.weight_average import WeightAverage
 
 
 def optimizer(rate: float = 0.2) -> torch.optim.Optimizer:
@@ -63,27 +62,3 @@ def test_biases_norms_and_positions_are_not_decayed() -> None:
         free = value.ndim == 1 or "position" in name
         assert decay[id(value)] == (0.0 if free else 0.1), name
     assert make_optimizer("nadam", network, 1e-4).param_groups[0]["weight_decay"] == 0.0
-
-
-def test_the_average_is_its_recurrence_and_lends_its_weights() -> None:
-    torch.manual_seed(0)
-    network = nn.Linear(3, 2)
-    average = WeightAverage(network, 0.6)
-    expected = network.weight.detach().clone().double()
-    for number in range(12):
-        with torch.no_grad():
-            network.weight.add_(torch.randn(2, 3))
-        average.update()
-        keep = min(0.6, (1 + number) / (10 + number))
-        expected = keep * expected + (1 - keep) * network.weight.detach().double()
-    torch.testing.assert_close(average.weights["weight"].double(), expected, rtol=1e-5, atol=1e-6)
-    own = network.weight.detach().clone()
-    with average.in_place():
-        torch.testing.assert_close(network.weight.double(), expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(network.weight, own)
-    other = WeightAverage(nn.Linear(3, 2), 0.6)
-    other.load_state_dict(average.state_dict())
-    assert torch.equal(other.weights["weight"], average.weights["weight"])
-    assert other.updates == 12
-    with pytest.raises(ValueError, match="another network"):
-        other.load_state_dict({"updates": 0, "weights": {}})
