@@ -83,10 +83,10 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
         density, model, planned, config, origin_notes
     )
     map_notes = density.notes
-    resampled_zyx = resample(density, planned, config)
+    resampled_zyx = resample(density, planned.entry.map, config)
     del density  # The raw map and the normalized one need not live together.
     statistics |= histogram(resampled_zyx, "resampled")
-    density_zyx, scale_facts = scale(resampled_zyx, planned, config)
+    density_zyx, scale_facts = scale(resampled_zyx, planned.entry.map, config)
     facts |= fit_facts | sequences.facts | scale_facts
     facts |= label_facts(labels, masks, model, planned, config)
     facts |= ca_facts(masks["ca"], density_zyx)

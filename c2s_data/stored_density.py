@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from c2s_data.config import BuildConfig
 from c2s_data.errors import MapError, MapReason
-from c2s_data.plan import PlannedEntry
 from c2s_data.sources.density_map import DensityMap
 from c2s_data.transforms.empty_outside import clear_outside
 from c2s_data.transforms.float16 import normalize_to_float16
@@ -22,10 +21,8 @@ from c2s_data.transforms.resample_spline import resample_spline
 _CELL_TOLERANCE_A: Final = 1e-4
 
 
-def resample(
-    density: DensityMap, planned: PlannedEntry, config: BuildConfig
-) -> NDArray[np.float32]:
-    """Return the map on the 1 A grid, float32 (z, y, x).
+def resample(density: DensityMap, path: str, config: BuildConfig) -> NDArray[np.float32]:
+    """Return the map on the 1 A grid, float32 (z, y, x); errors name the file.
 
     Raises
     ------
@@ -33,7 +30,7 @@ def resample(
         BAD_CELL or NOT_NORMALIZED under ``density: normalized``, where the map must be finished.
     """
     if config.density == "normalized":
-        _check_normalized(density, planned)
+        _check_normalized(density, path)
         return density.values_zyx
     grid = density.values_zyx, density.voxel_size_zyx_A
     if config.resampling == "spline3":
@@ -48,7 +45,7 @@ def resample(
 
 
 def scale(
-    resampled_zyx: NDArray[np.float32], planned: PlannedEntry, config: BuildConfig
+    resampled_zyx: NDArray[np.float32], path: str, config: BuildConfig
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Return the stored density (z, y, x) in [0, 1] and the facts of its scale.
 
@@ -59,7 +56,7 @@ def scale(
     MapError
         EMPTY_POPULATION if the scale cannot be set.
     """
-    divisor = _divisor(resampled_zyx, planned, config)
+    divisor = _divisor(resampled_zyx, path, config)
     stored: NDArray[Any]
     if config.density_dtype == "float16":
         stored, n_saturated = normalize_to_float16(resampled_zyx, divisor)
@@ -69,9 +66,7 @@ def scale(
     return stored, {"percentile_value": divisor, "saturated_voxel_share": share}
 
 
-def _divisor(
-    resampled_zyx: NDArray[np.float32], planned: PlannedEntry, config: BuildConfig
-) -> float:
+def _divisor(resampled_zyx: NDArray[np.float32], path: str, config: BuildConfig) -> float:
     if config.density == "normalized":
         return 1.0
     try:
@@ -79,21 +74,21 @@ def _divisor(
     except ValueError as error:
         raise MapError(
             MapReason.EMPTY_POPULATION,
-            f"{planned.entry.map}: the density cannot be scaled: {error}",
+            f"{path}: the density cannot be scaled: {error}",
         ) from error
 
 
-def _check_normalized(density: DensityMap, planned: PlannedEntry) -> None:
+def _check_normalized(density: DensityMap, path: str) -> None:
     if any(abs(size - 1) > _CELL_TOLERANCE_A for size in density.voxel_size_zyx_A):
         raise MapError(
             MapReason.BAD_CELL,
-            f"{planned.entry.map}: a normalized map has voxels of 1 A, this one of "
+            f"{path}: a normalized map has voxels of 1 A, this one of "
             f"{density.voxel_size_zyx_A} (z, y, x); build it as a raw map",
         )
     low, high = float(density.values_zyx.min()), float(density.values_zyx.max())
     if low < 0 or high > 1:
         raise MapError(
             MapReason.NOT_NORMALIZED,
-            f"{planned.entry.map}: a normalized map lies in [0, 1], this one in "
+            f"{path}: a normalized map lies in [0, 1], this one in "
             f"[{low:g}, {high:g}]; build it as a raw map",
         )
