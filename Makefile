@@ -9,6 +9,7 @@
 #   OUT          folder that the demo writes
 #   JOBS         processes that run tests; 0 for one that a debugger can stop
 #   PYTEST_ARGS  passed on to pytest
+#   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --minutes N
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -27,6 +28,7 @@ OUT ?= demo-out
 JOBS ?= 2
 PYTEST_ARGS ?=
 FULL ?=
+TRAIN_DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -44,18 +46,25 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-data test-newest test-faults test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 env: $(READY) ## make the environment in $(VENV)
 
-demo: $(READY) ## build a store from a simulated protein and read it with torch
+demo: $(READY) ## simulated proteins to a store, torch batches, a backbone and its scores
 	$(BIN)/c2s-data demo $(OUT)
+	$(BIN)/c2s-model demo $(OUT)
+
+train-demo: $(READY) ## train on simulated and real maps, report what the network finds (20 minutes)
+	$(BIN)/python -m benchmarks.train_demo $(TRAIN_DEMO_ARGS)
 
 test: $(READY) ## run every test
 	$(PYTEST) $(PYTEST_ARGS)
+
+test-model: $(READY) ## run the tests of c2s_model alone
+	$(PYTEST) tests/model $(PYTEST_ARGS)
 
 test-data: $(READY) ## run the tests of c2s_data, which need no torch
 	$(PYTEST) tests/data $(PYTEST_ARGS)

@@ -6,9 +6,16 @@ import sys
 
 from c2s_data.errors import C2SError
 from c2s_model.cli import (  # noqa: F401 - they register their commands
+    backbone,
+    calibrate,
     convert,
+    demo,
     describe,
     embed,
+    evaluate,
+    plot,
+    predict,
+    train,
 )
 from c2s_model.cli.app import app, console
 

@@ -1,0 +1,1 @@
+"""From predictions to a backbone: candidates, hidden Markov model, structure file."""

@@ -1,0 +1,174 @@
+"""The command that builds a model from a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2s_data.errors import ConfigError
+from c2s_model.cli.app import JsonOption, app, print_json, say
+from c2s_model.cli.backbone_options import (
+    AlsoOption,
+    BatchOption,
+    DecodeOffsetOption,
+    DeviceOption,
+    HmmOption,
+    LambdaOption,
+    OverlapOption,
+    PrecisionOption,
+    PresetOption,
+    RadiusOption,
+    RotationsOption,
+    RunArgument,
+    ThresholdOption,
+    candidate_options,
+    check_hmm,
+    network_source,
+    predict_options,
+)
+
+if TYPE_CHECKING:
+    from c2s_model.backbone.pipeline import BackboneRequest, BackboneResult
+
+
+@app.command()
+def backbone(
+    run: RunArgument,
+    density_map: Annotated[Path, typer.Argument(metavar="MAP", help="Map, MRC2014 or CCP4.")],
+    fasta: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Sequences of all chains, copies named in the headers as in files of the PDB; "
+            "without it, fragments with predicted residues."
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="mmCIF file; PDB, CSV and report beside it.")
+    ] = Path("model.cif"),
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the stages.", show_default="OUT with .work for .cif"),
+    ] = None,
+    also: AlsoOption = None,
+    preset: PresetOption = "recommended",
+    threshold: ThresholdOption = None,
+    radius: RadiusOption = None,
+    decode_offset: DecodeOffsetOption = None,
+    hmm: HmmOption = "gap",
+    lambda_: LambdaOption = 10.0,
+    keep: Annotated[
+        Path | None, typer.Option(help="A model that is built already: only what it lacks is.")
+    ] = None,
+    sequence_from_answer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take sequences and observed residues from the model that is looked for: for "
+            "comparisons with published numbers only, this uses the answer."
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="From `c2s-model calibrate`.", show_default="RUN/calibration.json if it fits"
+        ),
+    ] = None,
+    contour: Annotated[
+        float | None, typer.Option(help="Predict only above this level of the map.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Predict only inside this mask.")] = None,
+    overlap: OverlapOption = 1,
+    rotations: RotationsOption = 1,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    batch_size: BatchOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model made elsewhere.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict a map, trace its chains and write a model; what is done is not done again."""
+    from c2s_data.sources.file_digest import digest_of_file
+    from c2s_model.backbone.pipeline import BackboneRequest, build_backbone
+    from c2s_model.predict.prepared_density import Interest, prepare_raw_map
+
+    check_hmm(hmm, lambda_)
+    if not density_map.is_file():
+        raise ConfigError(f"{density_map}: there is no such map")
+    candidates = candidate_options(preset, threshold, radius, decode_offset)
+    interest = Interest(contour, None if mask is None else str(mask))
+    folder = work or out.with_suffix(".work")
+    source = network_source(
+        [run, *(also or [])],
+        lambda config: prepare_raw_map(str(density_map), config, interest),
+        {
+            "sha256": digest_of_file(str(density_map)),
+            "contour": contour,
+            "mask": None if mask is None else digest_of_file(str(mask)),
+        },
+        folder,
+        predict_options(overlap, rotations, device, precision, batch_size),
+    )
+    request = BackboneRequest(
+        out=out,
+        work=folder,
+        fasta=fasta,
+        answer=sequence_from_answer,
+        keep=keep,
+        calibration=calibration or _of_run(run),
+        candidates=candidates,
+        hmm=hmm,
+        lambda_=lambda_,
+        overwrite=overwrite,
+    )
+    request = _with_fitting_calibration(request, asked=calibration is not None)
+    result = build_backbone(source, request, say=_quiet if as_json else say)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        _print(result)
+
+
+def _quiet(text: str) -> None:
+    pass
+
+
+def _of_run(run: Path) -> Path | None:
+    from c2s_model.backbone.calibration import FILE_NAME
+
+    path = (run if run.is_dir() else run.parent) / FILE_NAME
+    return path if path.is_file() else None
+
+
+def _with_fitting_calibration(request: BackboneRequest, *, asked: bool) -> BackboneRequest:
+    """Leave out a calibration of other options, or refuse it where it was asked for."""
+    from dataclasses import replace
+
+    from c2s_model.backbone.calibration import read_calibration
+
+    if request.calibration is None or (request.fasta is None and request.answer is None):
+        return replace(request, calibration=None)
+    facts = read_calibration(request.calibration).facts
+    wanted = {"hmm": request.hmm, "candidates": request.candidates.as_json()}
+    differs = [name for name, value in wanted.items() if facts.get(name) != value]
+    if not differs:
+        return request
+    fact = f"{request.calibration} was made with other options of {' and '.join(differs)}"
+    if asked:
+        raise ConfigError(f"{fact}; run `c2s-model calibrate` with these")
+    say(f"note: {fact}, so confidences stay uncalibrated")
+    return replace(request, calibration=None)
+
+
+def _print(result: BackboneResult) -> None:
+    built = result.stages["structure"].facts
+    for note in [*result.stages["trace"].facts["notes"], *built["notes"]]:
+        say(f"note: {note}")
+    for one in built["chains"]:
+        say(
+            f"chain {one['chain']}: {one['placed']} of {one['residues']} residues in "
+            f"{one['fragments']} fragments, mean confidence {one['mean_confidence']:.2f}"
+        )
+    say(f"confidences {built['calibration']}")
+    say("wrote " + ", ".join(str(path) for path in result.files.values()))
