@@ -28,7 +28,7 @@ def faster_precision(architecture: Architecture) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         for precision, seconds in found.items():
             started = time.perf_counter()
-            predict_logits(network, example, precision)["atom"].square().mean().backward()
+            predict_logits(network, example, precision)["atom"].square().mean().backward()  # type: ignore[no-untyped-call]
             seconds.append(time.perf_counter() - started)
     step_s = {precision: min(seconds) for precision, seconds in found.items()}
     return {"precision": min(step_s, key=lambda name: step_s[name]), "step_s": step_s}

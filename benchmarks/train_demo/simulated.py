@@ -107,7 +107,7 @@ def _blur_levels(xyz_A: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return (n,) 0 for the innermost fourth of the atoms to 3 for the outermost."""
     apart = np.linalg.norm(xyz_A - xyz_A.mean(axis=0), axis=1)
     edges = np.quantile(apart, np.arange(1, _BLUR_LEVELS) / _BLUR_LEVELS)
-    return np.digitize(apart, edges)
+    return np.asarray(np.digitize(apart, edges))
 
 
 def without_detail_beyond(

@@ -21,6 +21,14 @@ the best l into them (what a bond is worth in these data),
 
     w(i, j) = min(0, l(i, j) - b + slack)
 
+Where points are many and evidence is weak, random walks find free steps everywhere. Every bond then
+costs c more, so that two steps in a row have no more than `BRANCHES` ways on average:
+
+    c = max(0, ln(mean_s sum_{u, q} exp(w(q, u) + w(u, s) + b(q, u, s)) / BRANCHES) / 2)
+
+with the bend b(q, u, s) = min(0, 0.5 - ((d_qs - 5.88) / sd)^2 / 4), which a path that turns back
+cannot afford.
+
 A residue whose C-alpha was missed leaves its neighbors 5.0 to 7.3 A apart: a skip, for which the
 distance alone speaks, and ln m against.
 """
@@ -48,6 +56,8 @@ C_PLACE: Final = (0.376, 0.52)
 N_PLACE: Final = (0.632, 0.41)
 """Share of the way from one C-alpha to the next, and distance from that axis in A."""
 PLACE_SD_A: Final = 0.1
+BRANCHES: Final = 4.0
+"""Ways of going two steps that are let be: real predictions with N and C offer 1.5 to 5."""
 BEND_A: Final = 5.88
 BEND_SD_A: Final = 0.59
 
@@ -174,6 +184,22 @@ def bends(
     cost = np.minimum(options.bend_slack - options.bend_weight * 0.5 * apart**2, 0)
     bent: NDArray[np.float32] = cost.astype(np.float32)
     return bent
+
+
+def crowding(bonds: Steps, bend: NDArray[np.float32]) -> float:
+    """Return what every bond must cost more, c of the module's description.
+
+    Parameters
+    ----------
+    bonds
+        Weighed by `against`.
+    bend : (n, k, k) float32
+        As `bends` returns it, for bonds alone.
+    """
+    last = np.exp(bonds.weight)
+    first = np.where((bonds.source >= 0)[:, :, None], last[bonds.source], 0)
+    ways = float((last[:, :, None] * first * np.exp(bend)).sum(axis=(1, 2)).mean())
+    return max(0.0, float(np.log(max(ways, 1e-9) / BRANCHES)) / 2)
 
 
 def _pairs(

@@ -24,6 +24,7 @@ from c2s_model.backbone.bond_evidence import (
     against,
     bends,
     bond_steps,
+    crowding,
     skip_steps,
 )
 from c2s_model.backbone.chain_copies import assign_to_copies
@@ -198,8 +199,10 @@ def make_graph(
     """Return candidates with their log-odds and all evidence about steps between them."""
     ratios = bond_steps(xyz_A, n_points, c_points, noise_A, options)
     bonds, skips = against(ratios, options.slack), skip_steps(xyz_A, noise_A, options)
-    steps = Steps(np.hstack((bonds.source, skips.source)), np.hstack((bonds.weight, skips.weight)))
-    bend = bends(xyz_A, steps.source, options.most_bonds, noise_A, options)
+    source = np.hstack((bonds.source, skips.source))
+    bend = bends(xyz_A, source, options.most_bonds, noise_A, options)
+    more = np.float32(crowding(bonds, bend[:, : options.most_bonds, : options.most_bonds]))
+    steps = Steps(source, np.hstack((bonds.weight - more, skips.weight)))
     return Graph(xyz_A, emission, ratios, steps, options.most_bonds, bend)
 
 

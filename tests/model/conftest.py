@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from small_store import write_store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Sums in one order everywhere: digests of runs are compared, also with those of fixtures."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

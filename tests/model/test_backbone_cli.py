@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import gemmi
 import numpy as np
 import pytest
-import torch
 from made_prediction import simulated, write_protein
 from prediction_cases import card, network_file
 from typer.testing import CliRunner
@@ -22,14 +21,6 @@ from c2s_model.backbone.simulated_prediction import Imperfections
 from c2s_model.cli import backbone as _backbone  # noqa: F401 - it registers its command
 from c2s_model.cli import calibrate as calibrate_module
 from c2s_model.cli.app import app
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(*arguments: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 from training_store import made_store
 from typer.testing import CliRunner
 
@@ -19,14 +18,6 @@ from c2s_model.training.stopping import Wish
 def store(tmp_path_factory):
     shapes = ((19, 20, 18), (17, 12, 12))
     return made_store(tmp_path_factory.mktemp("store") / "made.zarr", shapes, box=32)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(*arguments: object):

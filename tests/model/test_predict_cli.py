@@ -8,7 +8,6 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-import torch
 from prediction_cases import WITH_SEQUENCE, card, network, network_file, store_of_maps
 from typer.testing import CliRunner
 
@@ -29,14 +28,6 @@ from c2s_model.predict.prepared_density import prepare_raw_map, prepare_stored_m
 
 ORIGIN_XYZ_A = (-7.5, 30.25, 4.0)
 PAPER = make_config("paper").model_dump()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(*arguments: object, exit_code: int = 0) -> str:

@@ -35,14 +35,6 @@ from c2s_model.predict.probabilities import core_probabilities, make_compute
 MULTI = ("atom", "amino", "secondary")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def in_float32(made, of, dense, *, overlap=1, rotations=1, batch_size=3, sequence=None):
     """The whole prediction before it is rounded to float16."""
     grid = grid_of(of, dense.values_zyx.shape, overlap)

@@ -35,14 +35,6 @@ SILENT = RunOptions(logs=False)
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return made_store(tmp_path_factory.mktemp("store") / "made.zarr", ((19, 10, 18), (9, 15, 6)))

@@ -56,14 +56,6 @@ def whole(tmp_path_factory, store):
     return digests(run)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def digests(run: Path) -> dict[str, str]:
     """sha256 of every file, byte for byte."""
     files = [*sorted(checkpoint_path(run / "checkpoints", 6).iterdir()), run / "best.safetensors"]
