@@ -9,7 +9,7 @@
 #   OUT          folder that the demo writes
 #   JOBS         processes that run tests; 0 for one that a debugger can stop
 #   PYTEST_ARGS  passed on to pytest
-#   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --minutes N
+#   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --epochs N
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON

@@ -6,8 +6,9 @@ Peers, in the same run and with the matrices made for them outside of the clock:
 published (benchmarks/peers/published_viterbi.c, compiled here with cc) and a dense search with
 bitsets in numba. Ours is timed from coordinates to path, matrices included. Cases are C-alphas
 with 0.5 A noise, 5 % missing and 5 % false: compact random walks, and with ``--models`` a folder of
-PDB files. ``--large`` adds the growth from N = T = 1,000 to 10,000 and the dense peer at 5,000 (two
-minutes). Memory is the peak of a process of its own above what it held once all was compiled.
+PDB files. ``--large`` adds the growth from N = T = 1,000 to 10,000, the dense peer at 5,000 and the
+recommended tracing with gaps (two minutes). Memory is the peak of a process of its own above what
+it held once all was compiled.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from c2s_model.backbone.candidates import Candidates
+from c2s_model.backbone.hmm_gap import trace_gap
 from c2s_model.backbone.hmm_matrices import emission_matrix, log_initial, sparse_transitions
 from c2s_model.backbone.hmm_paper import trace_paper
 from c2s_model.backbone.residue_codes import residue_codes
@@ -227,6 +230,19 @@ def growth(sizes: tuple[int, ...], dense_at: int) -> None:
           f"{seconds[last] / dense_s:.3f} of it (goal: at most 0.2)")  # fmt: skip
 
 
+def with_gaps(sizes: tuple[int, ...]) -> None:
+    """Print the seconds of tracing with gaps, from positions and emissions alone."""
+    print("\n| N = T | with gaps, s | paper, s | ratio (goal: at most 10) |\n|---|---|---|---|")
+    for n in sizes:
+        xyz_A, emission, codes = case = walk_case(n, n)
+        paper_s, _ = timed(case, 3)
+        points = Candidates(xyz_A, np.ones(n), emission, None, np.ones(n, np.int32))
+        begin = time.perf_counter()
+        trace_gap(points, [codes])
+        seconds = time.perf_counter() - begin
+        print(f"| {n:,} | {seconds:.2f} | {paper_s:.3f} | {seconds / paper_s:.1f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true", help="growth to N = T = 10,000")
@@ -253,6 +269,7 @@ def main() -> None:
     print(f"\ncompiling, once for each installation: {cold - warm:.1f} s")
     if options.large:
         growth((1000, 2000, 5000, 10000), 5000)
+        with_gaps((300, 1000, 2000, 5000))
 
 
 if __name__ == "__main__":

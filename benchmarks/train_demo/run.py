@@ -26,7 +26,7 @@ from benchmarks.train_demo.settings import FULL, QUICK, Settings
 from c2s_data.store.prediction_store import open_prediction
 from c2s_data.store.reader import Store, open_store
 from c2s_model.nets.network_file import load_network
-from c2s_model.predict.predict_map import predict_map
+from c2s_model.predict.predict_map import PredictOptions, predict_map
 from c2s_model.predict.prepared_density import Interest, build_config_of, prepare_stored_map
 from c2s_model.training.logs import Lines
 from c2s_model.training.loop import train
@@ -133,7 +133,8 @@ class Demonstration:
         interest = Interest(contour_level=least)
         density = prepare_stored_map(store, name, build_config_of(card), interest)
         out = str(self.folder / "predictions" / f"{name}.zarr")
-        predict_map(network, card, density, out)
+        precision = self.facts.steps["precision"]["precision"]
+        predict_map(network, card, density, out, PredictOptions(precision=precision))
         prediction = open_prediction(out)
         return prediction.read("atom"), prediction.decode_offset_voxel
 

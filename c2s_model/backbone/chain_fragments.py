@@ -59,11 +59,11 @@ class Graph(NamedTuple):
 
     def bonds_out(self) -> Outgoing:
         """Return the bonds by the candidate that they leave."""
-        return outgoing(*self.steps, range(self.first_skip))
+        return outgoing(*self.steps, self.bend, range(self.first_skip))
 
     def skips_out(self) -> Outgoing:
         """Return the skips by the candidate that they leave."""
-        return outgoing(*self.steps, range(self.first_skip, self.bend.shape[1]))
+        return outgoing(*self.steps, self.bend, range(self.first_skip, self.bend.shape[1]))
 
     def among(self, rows: NDArray[np.integer]) -> Graph:
         """Return the part of the graph on some candidates, which are numbered anew."""
@@ -120,7 +120,7 @@ def local_search(
     end_score, end_residue = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64)
     steps = (*graph.steps, graph.first_skip, graph.bend)
     fill(
-        graph.emission, codes, room, graph.bonds_out(), graph.skips_out(), graph.bend,
+        graph.emission, codes, room, graph.bonds_out(), graph.skips_out(),
         start, end, floor, DEEPEST, back, end_score, end_residue,
     )  # fmt: skip
     room, taken, last_seen = room.copy(), np.zeros(n, np.bool_), np.full(n, -1, np.int64)
@@ -128,6 +128,8 @@ def local_search(
     for s in np.argsort(-end_score, kind="stable").tolist():
         if not end_score[s] >= least:
             break
+        if taken[s]:
+            continue  # A piece of its path that ends before it is found from that end.
         path = walk_back(back, *steps, end_residue[s], s)
         first, stop, score = best_piece(
             *path, graph.emission, codes, room, taken, start, end, DEEPEST, last_seen

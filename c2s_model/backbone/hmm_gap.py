@@ -88,7 +88,7 @@ DEFAULTS: Final = GapOptions()
 LEAST_NOISE_A: Final = 0.2
 MOST_NOISE_A: Final = 1.2
 ENOUGH_BONDS: Final = 20
-SAMPLE: Final = 1500
+SAMPLE: Final = 1000
 """Candidates among which the first fragments are looked for, to measure the noise."""
 
 

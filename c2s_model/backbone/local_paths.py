@@ -39,25 +39,58 @@ class Outgoing(NamedTuple):
     target, row : (m,) int32
         Where the step leads, and which of the steps into that candidate it is.
     weight : (m,) float32
+    bend : (m * k,) float32
+        What each step costs after each of the k steps into u: for every u one run of its steps
+        after the other, because the search asks for all steps after the one by which it came.
     """
 
     start: NDArray[np.int64]
     target: NDArray[np.int32]
     row: NDArray[np.int32]
     weight: NDArray[np.float32]
+    bend: NDArray[np.float32]
 
 
-def outgoing(source: NDArray[np.int32], weight: NDArray[np.float32], rows: range) -> Outgoing:
-    """Return some rows of the steps into each candidate, (n, k), by where they come from."""
+def outgoing(
+    source: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    bend: NDArray[np.float32],
+    rows: range,
+) -> Outgoing:
+    """Return some rows of the steps into each candidate, (n, k), by where they come from.
+
+    Parameters
+    ----------
+    source, weight : (n, k)
+        Steps into each candidate, -1 and -inf for none.
+    bend : (n, k, k) float32
+        What step row, then the row of the step before it, cost together.
+    rows
+        The rows wanted.
+    """
     n = len(source)
     target, column = np.nonzero(source[:, rows.start : rows.stop] >= 0)
     row = column + rows.start
     leaves, worth = source[target, row], weight[target, row]
     order = np.lexsort((-worth, leaves))
     start = np.searchsorted(leaves[order], np.arange(n + 1))
-    return Outgoing(
-        start, target[order].astype(np.int32), row[order].astype(np.int32), worth[order]
-    )
+    target, row = target[order], row[order]
+    runs = _in_runs(bend[target, row], start)
+    return Outgoing(start, target.astype(np.int32), row.astype(np.int32), worth[order], runs)
+
+
+@njit(cache=True, nogil=True)
+def _in_runs(bend: NDArray[np.float32], start: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return (m, k) costs of steps with the steps of each candidate in runs, one a column."""
+    k = bend.shape[1]
+    runs = np.empty(bend.size, np.float32)
+    for u in range(len(start) - 1):
+        first, stop = start[u], start[u + 1]
+        for came in range(k):
+            at = first * k + came * (stop - first)
+            for step in range(first, stop):
+                runs[at + step - first] = bend[step, came]
+    return runs
 
 
 @njit(cache=True, nogil=True)
@@ -67,7 +100,6 @@ def fill(
     room: NDArray[np.int64],
     bonds: Outgoing,
     skips: Outgoing,
-    bend: NDArray[np.float32],
     start: NDArray[np.float32],
     end: NDArray[np.float32],
     floor: float,
@@ -86,8 +118,6 @@ def fill(
         Amino acids, and how many more paths may hold the residue.
     bonds, skips
         Steps to the next residue and over one.
-    bend : (n, k, k) float32
-        What step row, then the row of the step before it, cost together.
     start, end : (T, n) float32
         What it is worth to begin or end in a cell.
     floor
@@ -119,7 +149,7 @@ def fill(
             steps = bonds if far == 1 else skips
             then = (t - far) % 3
             _push(
-                alive[then, : n_alive[then]], value[then], peak[then], back[t - far], steps, bend,
+                alive[then, : n_alive[then]], value[then], peak[then], back[t - far], steps,
                 floor, deepest + most, now, highest, back[t],
             )  # fmt: skip
         shown = emission[codes[t]]
@@ -151,7 +181,6 @@ def _push(
     peak: NDArray[np.float32],
     came_by: NDArray[np.uint8],
     steps: Outgoing,
-    bend: NDArray[np.float32],
     floor: float,
     hopeless: float,
     now: NDArray[np.float32],
@@ -159,28 +188,34 @@ def _push(
     back: NDArray[np.uint8],
 ) -> None:
     """Offer the two paths that end at each living candidate to the candidates that follow."""
+    k = len(steps.bend) // max(len(steps.row), 1)
+    after = np.zeros(2, np.int64)  # where the run of bends after the step into u begins, -1: none
     for u in living:
         fallen = peak[u, 0] - value[u, 0]
         n_paths = 1
         if value[u, 1] > floor:
             n_paths = 2
             fallen = min(fallen, peak[u, 1] - value[u, 1])
+        first, stop = steps.start[u], steps.start[u + 1]
+        for rank in range(n_paths):
+            came = came_by[u, rank]
+            run = first * k + (came & (MAX_STEPS - 1)) * (stop - first)
+            after[rank] = run if came != BEGIN else -1
         least = max(floor - value[u, 0], fallen - hopeless)
-        for step in range(steps.start[u], steps.start[u + 1]):
+        for step in range(first, stop):
             weight = steps.weight[step]
             if weight <= least:
                 break
-            s, k = steps.target[step], steps.row[step]
+            s = np.uint32(steps.target[step])  # unsigned: numba asks of no index whether it is < 0
             best, choice, top = now[s, 1], -1, np.float32(0)
             for rank in range(n_paths):
                 offer = value[u, rank] + weight
                 if offer <= best:
                     break
-                came = came_by[u, rank]
-                if came != BEGIN:
-                    offer += bend[s, k, came & (MAX_STEPS - 1)]
+                if after[rank] >= 0:
+                    offer += steps.bend[after[rank] + step - first]
                 if offer > best:
-                    best, choice, top = offer, k + SECOND * rank, peak[u, rank]
+                    best, choice, top = offer, steps.row[step] + SECOND * rank, peak[u, rank]
             if choice < 0:
                 continue
             if best > now[s, 0]:

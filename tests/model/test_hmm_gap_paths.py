@@ -36,9 +36,9 @@ def run_fill(emission, codes, source, weight, bend, *, room=None, start=None, en
     zero = np.zeros((T, n), np.float32)
     fill(
         emission, codes, np.ones(T, np.int64) if room is None else room,
-        outgoing(source, weight, range(K_BONDS)),
-        outgoing(source, weight, range(K_BONDS, source.shape[1])),
-        bend, zero if start is None else start, zero if end is None else end,
+        outgoing(source, weight, bend, range(K_BONDS)),
+        outgoing(source, weight, bend, range(K_BONDS, source.shape[1])),
+        zero if start is None else start, zero if end is None else end,
         float(floor), float(deepest), back, score, where,
     )  # fmt: skip
     return back, score, where
@@ -183,8 +183,8 @@ def test_best_piece_visits_nothing_twice(seed):
 
 
 def test_outgoing_steps_are_the_incoming_ones():
-    _, _, source, weight, _ = random_case(3)
-    steps = outgoing(source, weight, range(K_BONDS, 5))
+    _, _, source, weight, bend = random_case(3)
+    steps = outgoing(source, weight, bend, range(K_BONDS, 5))
     found = set()
     for u in range(7):
         rows = slice(steps.start[u], steps.start[u + 1])
@@ -192,6 +192,10 @@ def test_outgoing_steps_are_the_incoming_ones():
         found |= {
             (u, int(s), int(k)) for s, k in zip(steps.target[rows], steps.row[rows], strict=True)
         }
+        m = steps.start[u + 1] - steps.start[u]
+        runs = steps.bend[5 * steps.start[u] : 5 * steps.start[u + 1]].reshape(5, m)
+        for column, (s, k) in enumerate(zip(steps.target[rows], steps.row[rows], strict=True)):
+            assert (runs[:, column] == bend[s, k]).all()
     expected = {
         (int(source[s, k]), s, k) for s in range(7) for k in range(3, 5) if source[s, k] >= 0
     }
