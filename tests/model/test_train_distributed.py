@@ -75,7 +75,7 @@ def train_with_two(store, run):
         for rank in range(2)
     ]
     try:
-        assert [process.wait(60) for process in processes] == [0, 0]
+        assert [process.wait(300) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()
