@@ -24,7 +24,7 @@ from c2s_data.store.retry import (
 Answer = TypeVar("Answer")
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
-_CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
+_CODE: Final = re.compile(r"(?:<Code>|\(code: )(\w{1,64})(?:</Code>|\))")
 _ROLES: Final = "//169.254."
 """Where a machine of a cloud is asked for the credentials of its role."""
 _USED_BY: dict[str, int] = {}
@@ -217,7 +217,7 @@ def _translated(error: Exception, key: str, *, late: bool) -> Exception:
         return NameTakenError(key)
     if isinstance(error, FileNotFoundError) and code != "NoSuchBucket":
         return NoSuchObjectError(key)
-    if status is not None:
+    if status is not None or code:  # A deletion goes in a list, whose own status is 200.
         return ServiceFaultError(code, status)
     if "NotPartial" in text:
         return ServiceFaultError(_WHOLE, transient=False)

@@ -26,6 +26,7 @@ _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 # S3 says these with a status that otherwise means the request itself is wrong.
 _TRANSIENT_CODES: Final = frozenset(
     {
+        "InternalError",
         *("BadDigest", "ConditionalRequestConflict", "IncompleteBody", "OperationAborted"),
         *("RequestTimeout", "SlowDown", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
     }
@@ -57,7 +58,7 @@ class RetryPolicy:
     longest_pause_s: float = 4.0
     request_s: float = 10.0
     bytes_per_s: float = 4e6
-    give_up_s: float = 55.0
+    give_up_s: float = 50.0
 
     @classmethod
     def from_environment(cls) -> RetryPolicy:
