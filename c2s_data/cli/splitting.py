@@ -11,6 +11,7 @@ import typer
 from c2s_data.cli.app import app, print_json, say
 from c2s_data.cli.options import JsonOption
 from c2s_data.errors import ConfigError
+from c2s_data.staged import staged_input
 
 if TYPE_CHECKING:
     from c2s_data.leakage import Leakage
@@ -33,13 +34,27 @@ def split(
         ),
     ] = "recommended",
     held_out: Annotated[
-        Path | None, typer.Option(help="Ids that are test under every policy, one a line or CSV.")
+        Path | None,
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Ids that are test under every policy, one a line or CSV.",
+        ),
     ] = None,
     published: Annotated[
-        Path | None, typer.Option("--list", help="published: CSV with the split of each id.")
+        Path | None,
+        typer.Option(
+            "--list",
+            parser=staged_input,
+            metavar="PATH",
+            help="published: CSV with the split of each id.",
+        ),
     ] = None,
     previous: Annotated[
-        Path | None, typer.Option(help="cluster: an earlier splits.csv to stay with.")
+        Path | None,
+        typer.Option(
+            parser=staged_input, metavar="PATH", help="cluster: an earlier splits.csv to stay with."
+        ),
     ] = None,
     validation: Annotated[float, typer.Option(help="Share for validation.")] = 0.1,
     test: Annotated[
@@ -158,7 +173,7 @@ def _policy(
 
 
 def _is_catalog(source: str) -> bool:
-    return source.lower().endswith(".csv") or Path(source).is_file()
+    return source.lower().endswith(".csv") or ("://" not in source and Path(source).is_file())
 
 
 def _entries(source: str) -> tuple[CatalogEntry, ...]:
