@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
 from c2s_data.errors import ConfigError, StoreError
+from c2s_data.store.traffic import count_request
 
 Answer = TypeVar("Answer")
 
@@ -160,9 +161,11 @@ def persist(
         not chained: its text may hold what must not be printed.
     """
     begun, attempt = time.monotonic(), Attempt()
+    fault: ServiceFaultError | None = None
     while True:
         attempt.tries += 1
         asked = time.monotonic()
+        count_request(None if fault is None else str(fault))
         try:
             return request(attempt)
         except ServiceFaultError as error:

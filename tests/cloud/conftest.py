@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from builds import run, write_inputs
-from seaweed import BUCKET, credentials, find_weed, serve
+from seaweed import BUCKET, credentials, find_weed, serve, sign_in
 
 N_MAPS = 4
 
@@ -34,18 +32,6 @@ def client(request: pytest.FixtureRequest) -> str:
 def as_writer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use the server from this process, as one who may read, write and list, but not administer."""
     sign_in(monkeypatch, endpoint, "writer")
-
-
-def sign_in(monkeypatch: pytest.MonkeyPatch, endpoint: str, who: str) -> None:
-    """Set the environment of this process; nothing of another account is left in it."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "C2S_S3_"))]:
-        monkeypatch.delenv(name)
-    for name, value in (credentials(who) | {"AWS_ENDPOINT_URL": endpoint}).items():
-        monkeypatch.setenv(name, value)
-    with contextlib.suppress(ImportError):
-        import s3fs
-
-        s3fs.S3FileSystem.clear_instance_cache()  # One with the credentials of before.
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 IDENTITIES: Final = Path(__file__).with_name("seaweed.json")
 BUCKET: Final = "place"
@@ -78,6 +80,18 @@ def serve(weed: str) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def sign_in(monkeypatch: pytest.MonkeyPatch, endpoint: str, who: str) -> None:
+    """Set the environment of this process; nothing of another account is left in it."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "C2S_S3_"))]:
+        monkeypatch.delenv(name)
+    for name, value in (credentials(who) | {"AWS_ENDPOINT_URL": endpoint}).items():
+        monkeypatch.setenv(name, value)
+    with contextlib.suppress(ImportError):
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()  # One with the credentials of before.
 
 
 def boto_client(endpoint: str, who: str = "owner") -> Any:

@@ -97,11 +97,9 @@ def test_a_remote_file_is_a_file(as_writer: None, endpoint: str) -> None:
     boto_client(endpoint).put_object(Bucket=BUCKET, Key="inputs/random", Body=body)
     with RemoteFile(f"s3://{BUCKET}/inputs/random") as file:
         assert file.read() == body
-        for place, n in ((2_999_999, 100), (5, 70_000), (65_000, 5), (0, 3_000_017), (17, 0)):
+        for place, n in ((2_999_999, 100), (5, 60_000), (65_000, 5), (17, 0), (3_000_016, 9)):
             file.seek(place)
-            got = b"".join(iter(lambda: file.read(n), b"")) if n == 3_000_017 else file.read(n)
-            assert body[place:].startswith(got)
-            assert len(got) == min(n, len(body) - place) or (got and n > 2**16)
+            assert file.read(n) == body[place : place + n]
         assert file.seek(-10, os.SEEK_END) == len(body) - 10
         assert file.read(50) == body[-10:]
         assert file.read(50) == b""

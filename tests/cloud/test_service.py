@@ -8,8 +8,7 @@ from functools import partial
 
 import pytest
 from bucket import listed
-from conftest import sign_in
-from seaweed import BUCKET, boto_client
+from seaweed import BUCKET, boto_client, sign_in
 
 from c2s_data.errors import MissingChunkError, StoreError
 from c2s_data.store.objects import Objects, open_objects

@@ -1,0 +1,53 @@
+"""What this process asked of object storage, and how often it had to ask again.
+
+A service that throttles, or a network that drops connections, costs time without an error: the
+counts are how a user finds out. They are of one process; whoever works in several adds them up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+_lock = threading.Lock()
+_requests = 0
+_repeated: Counter[str] = Counter()
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Counts since the process began.
+
+    ``requests`` include the repeated ones; ``repeated`` counts those by the fault of the request
+    before, such as ``HTTP 503 SlowDown``.
+    """
+
+    requests: int = 0
+    repeated: Counter[str] = field(default_factory=Counter)
+
+    def __sub__(self, before: Traffic) -> Traffic:
+        """Return what came between two looks."""
+        return Traffic(self.requests - before.requests, self.repeated - before.repeated)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{fault}: {n}" for fault, n in self.repeated.most_common())
+        return (
+            f"{self.repeated.total():,} of {self.requests:,} requests to object storage were "
+            f"repeated ({kinds})"
+        )
+
+
+def traffic() -> Traffic:
+    """Return the counts of this process."""
+    with _lock:
+        return Traffic(_requests, Counter(_repeated))
+
+
+def count_request(fault_before: str | None = None) -> None:
+    """Count a request, one more after a fault if ``fault_before`` names it."""
+    global _requests  # noqa: PLW0603 - one process, one count
+    with _lock:
+        _requests += 1
+        if fault_before is not None:
+            _repeated[fault_before] += 1
