@@ -9,6 +9,7 @@ from c2s_data.cli import (  # noqa: F401 - they register their commands
     building,
     keeping,
     looking,
+    moving,
     records,
     splitting,
     validating,

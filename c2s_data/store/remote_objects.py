@@ -47,6 +47,8 @@ class RemoteObjects:
         The kind of address cannot be opened, or not in this process.
     """
 
+    confirms = True  # By the MD5 of the service, or by reading the object back.
+
     def __init__(self, url: str, policy: RetryPolicy | None = None) -> None:
         self.url = url.rstrip("/")
         self.policy = policy or RetryPolicy.from_environment()
