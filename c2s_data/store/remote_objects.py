@@ -24,6 +24,7 @@ from c2s_data.store.retry import (
     ServiceFaultError,
     persist,
 )
+from c2s_data.store.traffic import count_bytes
 
 Answer = TypeVar("Answer")
 
@@ -160,6 +161,7 @@ class RemoteObjects:
                 data = self._ask(key, "cannot be read", request)
             except NoSuchObjectError:
                 raise MissingChunkError(f"{self.url}: object {key!r} is missing") from None
+            count_bytes(len(data))
             if check is None or check(data):
                 break
         return data

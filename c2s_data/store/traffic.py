@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 _lock = threading.Lock()
 _requests = 0
+_bytes_read = 0
 _repeated: Counter[str] = Counter()
 
 
@@ -20,15 +21,20 @@ class Traffic:
     """Counts since the process began.
 
     ``requests`` include the repeated ones; ``repeated`` counts those by the fault of the request
-    before, such as ``HTTP 503 SlowDown``.
+    before, such as ``HTTP 503 SlowDown``. ``bytes_read`` are those of objects, damaged ones too.
     """
 
     requests: int = 0
     repeated: Counter[str] = field(default_factory=Counter)
+    bytes_read: int = 0
 
     def __sub__(self, before: Traffic) -> Traffic:
         """Return what came between two looks."""
-        return Traffic(self.requests - before.requests, self.repeated - before.repeated)
+        return Traffic(
+            self.requests - before.requests,
+            self.repeated - before.repeated,
+            self.bytes_read - before.bytes_read,
+        )
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{fault}: {n}" for fault, n in self.repeated.most_common())
@@ -41,7 +47,7 @@ class Traffic:
 def traffic() -> Traffic:
     """Return the counts of this process."""
     with _lock:
-        return Traffic(_requests, Counter(_repeated))
+        return Traffic(_requests, Counter(_repeated), _bytes_read)
 
 
 def count_request(fault_before: str | None = None) -> None:
@@ -51,3 +57,10 @@ def count_request(fault_before: str | None = None) -> None:
         _requests += 1
         if fault_before is not None:
             _repeated[fault_before] += 1
+
+
+def count_bytes(nbytes: int) -> None:
+    """Count bytes of an object that came."""
+    global _bytes_read  # noqa: PLW0603
+    with _lock:
+        _bytes_read += nbytes
