@@ -1,15 +1,18 @@
 """What this process asked of object storage, and how often it had to ask again.
 
 A service that throttles, or a network that drops connections, costs time without an error: the
-counts are how a user finds out. They are of one process; whoever works in several adds them up.
+counts are how a user finds out. They are of one process; whoever works in several adds them up. A
+process also logs a warning at the first repeated request, the fourth, the sixteenth and so on.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
+_log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _requests = 0
 _bytes_read = 0
@@ -55,8 +58,12 @@ def count_request(fault_before: str | None = None) -> None:
     global _requests  # noqa: PLW0603 - one process, one count
     with _lock:
         _requests += 1
-        if fault_before is not None:
-            _repeated[fault_before] += 1
+        if fault_before is None:
+            return
+        _repeated[fault_before] += 1
+        so_far = _repeated.total()
+    if so_far.bit_count() == 1 and so_far.bit_length() % 2:  # 1, 4, 16, ...: told, never flooded
+        _log.warning("%s", traffic())
 
 
 def count_bytes(nbytes: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bucket import command, digests_in, listed
 from builds import building, digests
+from s3_proxy import Fault, S3Proxy
 from seaweed import BUCKET, boto_client, credentials
 
 from c2s_data.store.reader import open_store
@@ -35,6 +36,25 @@ def test_a_killed_build_goes_on(
     done = command(tmp_path, endpoint, *arguments)
     assert done.process.returncode == 0, done.output
     assert digests_in(endpoint, prefix) == digests(on_disk)
+
+
+def test_requests_that_are_repeated_are_told(
+    endpoint: str, catalog: Path, on_disk: Path, tmp_path: Path
+) -> None:
+    store, quick = f"s3://{BUCKET}/throttled/store.zarr", {"C2S_S3_PAUSE_S": "0.01"}
+    with S3Proxy(endpoint) as proxy:
+        arguments = ("build", catalog, store, "--preset=recommended", "--workers=1")
+        proxy.inject(Fault("status", "PUT", 5, 503), Fault("lost", "GET", 2))
+        done = command(tmp_path, proxy.url, *arguments, **quick)
+        assert done.process.returncode == 0, done.output
+        # Of this process: a few of the plan's; the worker's are told with its maps.
+        assert "requests to object storage were repeated (" in done.output
+        assert "HTTP 503 SlowDown" in done.output
+        proxy.inject(Fault("status", "PUT", 2, 503))
+        done = command(tmp_path, proxy.url, "copy", on_disk, f"{store}-copy", **quick)
+        assert done.output.count("2 of ") == 1
+        assert "repeated (HTTP 503 SlowDown: 2)" in done.output
+    assert digests_in(endpoint, "throttled/store.zarr") == digests(on_disk)
 
 
 def test_what_is_damaged_is_found_and_repaired(
