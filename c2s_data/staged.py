@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from c2s_data.errors import StoreError
+from c2s_data.errors import ConfigError, StoreError
 
 _PIECE_BYTES: Final = 2**23
 _OF_A_RUN: Final = ("best.safetensors", "average.safetensors", "network.safetensors")
@@ -64,6 +64,22 @@ def staged_network(address: str) -> Path:
     if not target.exists():
         raise StoreError(f"{address}: neither a network file nor a run; correct the address")
     return target
+
+
+def local_place(address: str) -> Path:
+    """Return the path of what a command writes on this machine's disk.
+
+    Raises
+    ------
+    ConfigError
+        It is a URL: a folder of that name beside the working files would help nobody.
+    """
+    if "://" in address and not address.startswith("file://"):
+        raise ConfigError(
+            f"{address}: this is written on a disk; give a path, then `c2s-data copy` takes the "
+            "folder to a bucket"
+        )
+    return Path(address.removeprefix("file://"))
 
 
 def _copy(address: str, target: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from c2s_data.cli.app import app, print_json, say
 from c2s_data.cli.options import JsonOption
 from c2s_data.errors import ConfigError
-from c2s_data.staged import staged_input
+from c2s_data.staged import local_place, staged_input
 
 if TYPE_CHECKING:
     from c2s_data.leakage import Leakage
@@ -88,13 +88,24 @@ def split(
     leakage: Annotated[
         bool, typer.Option(help="Compare the proteins of the splits with each other.")
     ] = True,
-    splits: Annotated[Path, typer.Option(help="Where the split is written.")] = Path("splits.csv"),
+    splits: Annotated[
+        Path, typer.Option(parser=local_place, metavar="PATH", help="Where the split is written.")
+    ] = Path("splits.csv"),
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Copy of the catalog CSV with its split column."),
+        typer.Option(
+            "--output",
+            "-o",
+            parser=local_place,
+            metavar="PATH",
+            help="Copy of the catalog CSV with its split column.",
+        ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw the leakage matrix into this PNG.")
+        Path | None,
+        typer.Option(
+            parser=local_place, metavar="PATH", help="Draw the leakage matrix into this PNG."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, only report.")] = False,
     as_json: JsonOption = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import staged_input
+from c2s_data.staged import local_place, staged_input
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,
@@ -50,11 +50,23 @@ def backbone(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="mmCIF file; PDB, CSV and report beside it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=local_place,
+            metavar="PATH",
+            help="mmCIF file; PDB, CSV and report beside it.",
+        ),
     ] = Path("model.cif"),
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder of the stages.", show_default="OUT with .work for .cif"),
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Folder of the stages.",
+            show_default="OUT with .work for .cif",
+        ),
     ] = None,
     also: AlsoOption = None,
     preset: PresetOption = "recommended",

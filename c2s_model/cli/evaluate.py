@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import staged_input
+from c2s_data.staged import local_place, staged_input
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=local_place,
+            metavar="PATH",
             help="Folder for evaluation.json and backbone.png; with --table for table.md, "
-            "table.csv and scatter.png."
+            "table.csv and scatter.png.",
         ),
     ] = None,
     entry: Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 from c2s_model.nets.variants import TARGETS, VARIANTS
 
@@ -27,7 +28,14 @@ def _choice(text: str) -> Any:  # noqa: ANN401 - typer's own type is private
 @app.command()
 def train(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
-    run: Annotated[Path, typer.Argument(help="New folder, or one of a training to go on with.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_place,
+            metavar="RUN",
+            help="New folder, or one of a training to go on with.",
+        ),
+    ],
     variant: Annotated[
         str | None, typer.Option(help=f"One of {', '.join(VARIANTS)}.", show_default="small")
     ] = None,
