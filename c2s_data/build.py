@@ -26,13 +26,17 @@ from c2s_data.store.begin import claim_lineage
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import valid_receipt, write_failure
+from c2s_data.store.traffic import traffic
 from c2s_data.store.writer import LabeledMap, write_entry
 from c2s_data.stored_density import resample, scale
 
 
 @dataclass(frozen=True)
 class EntryOutcome:
-    """What became of one entry: done (perhaps already before) or failed."""
+    """What became of one entry: done (perhaps already before) or failed.
+
+    ``repeated_requests`` are those that its worker had to send to object storage again meanwhile.
+    """
 
     entry_id: str
     failure: Failure | None
@@ -41,6 +45,7 @@ class EntryOutcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     was_finished: bool = False
+    repeated_requests: int = 0
 
 
 def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
@@ -118,7 +123,7 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
         If the store cannot be written (a full disk, no permission) or was planned anew meanwhile:
         that is no fault of the entry, and the next one would meet it too.
     """
-    started = time.perf_counter()
+    started, asked = time.perf_counter(), traffic()
     objects = open_objects(url)
     receipt = valid_receipt(objects, planned)
     was_finished = receipt is not None
@@ -135,7 +140,12 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
     except Exception as error:  # noqa: BLE001 - one entry must never stop the others
         failure = failure_of(error)
         write_failure(objects, planned, failure)
-        return EntryOutcome(planned.entry_id, failure, seconds=time.perf_counter() - started)
+        return EntryOutcome(
+            planned.entry_id,
+            failure,
+            seconds=time.perf_counter() - started,
+            repeated_requests=(traffic() - asked).repeated.total(),
+        )
     return EntryOutcome(
         planned.entry_id,
         None,
@@ -144,6 +154,7 @@ def build_and_write(url: str, planned: PlannedEntry, plan_facts: PlanFacts) -> E
         seconds=time.perf_counter() - started,
         notes=tuple(receipt.facts["notes"]),
         was_finished=was_finished,
+        repeated_requests=(traffic() - asked).repeated.total(),
     )
 
 

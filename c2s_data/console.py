@@ -61,7 +61,9 @@ def outcome_line(outcome: EntryOutcome) -> str:
     size = f"{outcome.n_subgrids:,} subgrids, {outcome.nbytes / 1e6:.1f} MB"
     if outcome.was_finished:
         return f"{name}: finished before, {size}"
-    return f"{name}: built in {outcome.seconds:.1f} s, {size}"
+    again = outcome.repeated_requests
+    repeated = f", {again} request{'s' * (again > 1)} repeated" if again else ""
+    return f"{name}: built in {outcome.seconds:.1f} s, {size}{repeated}"
 
 
 class BuildProgress:

@@ -9,6 +9,7 @@ from c2s_data.errors import MapError, MapReason, ModelError, ModelReason
 from c2s_data.plan import PlannedEntry, SideFile
 from c2s_data.sources.density_map import DensityMap
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
+from c2s_data.sources.input_file import input_bytes
 from c2s_data.store.receipt import InputFile
 
 
@@ -42,16 +43,17 @@ def checked_inputs(planned: PlannedEntry, density: DensityMap) -> tuple[InputFil
 
 
 def _checked_side_file(planned: SideFile) -> InputFile:
-    path = Path(planned.path)
     digest = digest_of_ends if planned.role == "mask" else digest_of_file
     try:
-        same = path.stat().st_size == planned.nbytes and digest(planned.path) == planned.sha256
+        same = (
+            input_bytes(planned.path) == planned.nbytes and digest(planned.path) == planned.sha256
+        )
         whole = digest_of_file(planned.path)
     except OSError:
         _refuse_changed(planned.path)
     if not same:
         _refuse_changed(planned.path)
-    return InputFile(planned.role, path.name, planned.nbytes, whole)
+    return InputFile(planned.role, Path(planned.path).name, planned.nbytes, whole)
 
 
 def _refuse_changed(path: str) -> NoReturn:

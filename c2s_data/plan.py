@@ -19,6 +19,7 @@ from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD, masks_o
 from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, read_map_header
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
+from c2s_data.sources.input_file import input_bytes, is_input
 from c2s_data.sources.mask_files import mask_files
 from c2s_data.transforms.map_model_fit import fit_memory_bytes
 from c2s_data.transforms.resample import resampled_shape
@@ -240,7 +241,7 @@ def _plan_entry(
         return replace(bare, failure=Failure("plan", error.reason, error.message))
     needed = (("atomic model does", entry.model), ("sequences do", entry.sequence))
     for what, path in needed:
-        if path is not None and not Path(path).is_file():
+        if path is not None and not is_input(path):
             message = f"{path}: the {what} not exist; correct the path in the catalog"
             return replace(bare, failure=Failure("plan", "not-found", message))
     try:
@@ -251,8 +252,8 @@ def _plan_entry(
         failure = Failure("plan", MapReason.BAD_CELL, f"{entry.map}: {error}")
         return replace(bare, failure=failure)
     try:
-        map_bytes, map_ends_sha256 = Path(entry.map).stat().st_size, digest_of_ends(entry.map)
-        model_bytes, model_sha256 = Path(entry.model).stat().st_size, digest_of_file(entry.model)
+        map_bytes, map_ends_sha256 = input_bytes(entry.map), digest_of_ends(entry.map)
+        model_bytes, model_sha256 = input_bytes(entry.model), digest_of_file(entry.model)
         side_files = tuple(_side_files(entry, config))
     except OSError as error:
         message = f"{error.filename}: cannot be read: {error.strerror}; mend it and plan again"
@@ -287,12 +288,12 @@ def _plan_entry(
 
 def _side_files(entry: CatalogEntry, config: BuildConfig) -> Iterator[SideFile]:
     if entry.sequence is not None:
-        size = Path(entry.sequence).stat().st_size
+        size = input_bytes(entry.sequence)
         yield SideFile("sequence", entry.sequence, size, digest_of_file(entry.sequence))
     if config.masks == "files":
         kept = masks_of(config.extra_masks)
         for path in (file for name, file in mask_files(entry.map).items() if name in kept):
-            yield SideFile("mask", str(path), path.stat().st_size, digest_of_ends(str(path)))
+            yield SideFile("mask", path, input_bytes(path), digest_of_ends(path))
 
 
 def predicted_memory(

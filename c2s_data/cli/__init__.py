@@ -9,12 +9,14 @@ from c2s_data.cli import (  # noqa: F401 - they register their commands
     building,
     keeping,
     looking,
+    moving,
     records,
     splitting,
     validating,
 )
 from c2s_data.cli.app import app, console
 from c2s_data.errors import C2SError
+from c2s_data.store.traffic import traffic
 
 __all__ = ["app", "main"]
 
@@ -26,3 +28,7 @@ def main() -> None:
     except (C2SError, OSError) as error:
         console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+    finally:
+        asked = traffic()
+        if asked.repeated:
+            console(stderr=True).print(f"note: {asked}", markup=False, highlight=False)

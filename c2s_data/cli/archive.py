@@ -11,6 +11,7 @@ import typer
 from c2s_data.cli.app import app, say
 from c2s_data.errors import C2SError, ConfigError
 from c2s_data.sources.archive import DATAVERSE, EMDB_API
+from c2s_data.staged import local_place
 
 if TYPE_CHECKING:
     from c2s_data.sources.archive_rows import Found
@@ -37,7 +38,10 @@ DetailsOption = Annotated[
 
 @app.command()
 def search(
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV file to write.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", parser=local_place, metavar="PATH", help="CSV file to write."),
+    ],
     resolution: Annotated[
         tuple[float, float], typer.Option(help="Lowest and highest resolution in Angstrom.")
     ] = (1.0, 4.0),
@@ -109,6 +113,7 @@ def fetch(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=local_place,
             metavar="[FOUND.CSV] DIR",
             help="Result of a search and the folder to fill; with --dataverse the folder alone.",
         ),

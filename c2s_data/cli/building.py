@@ -160,7 +160,7 @@ def demo(
 
 
 def build_all(
-    catalog: Path,
+    catalog: str | Path,
     store: str,
     config: BuildConfig,
     *,
@@ -212,7 +212,7 @@ def build_all(
 
 
 def _build_part(
-    catalog: Path, store: str, part: str, preset: str | None, given: dict[str, Any]
+    catalog: str, store: str, part: str, preset: str | None, given: dict[str, Any]
 ) -> None:
     from c2s_data.build import EntryOutcome, run_entries
     from c2s_data.config import make_config

@@ -107,7 +107,7 @@ def verify(
     if quick and full:
         raise ConfigError("--quick and --full exclude each other")
     level: Level = "quick" if quick else "full" if full else "default"
-    with _progress("verifying") as on_progress:
+    with progress("verifying") as on_progress:
         report = verify_store(
             open_objects(store),
             level,
@@ -168,7 +168,7 @@ def _print_report(report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Draw a bar of bytes on a terminal, and nothing elsewhere."""
     from rich.progress import Progress
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-CatalogArgument = Annotated[Path, typer.Argument(help="CSV file: one row per map and model.")]
+CatalogArgument = Annotated[
+    str, typer.Argument(help="CSV file, path or URL: one row per map and model.")
+]
 StoreArgument = Annotated[str, typer.Argument(help="Path or URL of the store.")]
 PresetOption = Annotated[
     str | None,

@@ -15,11 +15,14 @@ from c2s_data.cli.options import (
     StoreArgument,
     WorkersOption,
 )
+from c2s_data.staged import local_place
 
 if TYPE_CHECKING:
     from c2s_data.records.export import Exported, ExportedEntry
 
-_FolderArgument = Annotated[Path, typer.Argument(help="Folder of the data records.")]
+_FolderArgument = Annotated[
+    Path, typer.Argument(parser=local_place, metavar="FOLDER", help="Folder of the data records.")
+]
 
 
 @app.command()
@@ -115,7 +118,12 @@ def import_records(
     ] = None,
     catalog: Annotated[
         Path | None,
-        typer.Option(help="Where to write the catalog.", show_default="c2s_import.csv in FOLDER"),
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Where to write the catalog.",
+            show_default="c2s_import.csv in FOLDER",
+        ),
     ] = None,
     task_memory: MemoryOption = "1.5GB",
     scheduler: SchedulerOption = None,

@@ -11,6 +11,7 @@ import typer
 from c2s_data.cli.app import app, print_json, say
 from c2s_data.cli.options import JsonOption
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place, staged_input
 
 if TYPE_CHECKING:
     from c2s_data.leakage import Leakage
@@ -33,13 +34,27 @@ def split(
         ),
     ] = "recommended",
     held_out: Annotated[
-        Path | None, typer.Option(help="Ids that are test under every policy, one a line or CSV.")
+        Path | None,
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Ids that are test under every policy, one a line or CSV.",
+        ),
     ] = None,
     published: Annotated[
-        Path | None, typer.Option("--list", help="published: CSV with the split of each id.")
+        Path | None,
+        typer.Option(
+            "--list",
+            parser=staged_input,
+            metavar="PATH",
+            help="published: CSV with the split of each id.",
+        ),
     ] = None,
     previous: Annotated[
-        Path | None, typer.Option(help="cluster: an earlier splits.csv to stay with.")
+        Path | None,
+        typer.Option(
+            parser=staged_input, metavar="PATH", help="cluster: an earlier splits.csv to stay with."
+        ),
     ] = None,
     validation: Annotated[float, typer.Option(help="Share for validation.")] = 0.1,
     test: Annotated[
@@ -73,13 +88,24 @@ def split(
     leakage: Annotated[
         bool, typer.Option(help="Compare the proteins of the splits with each other.")
     ] = True,
-    splits: Annotated[Path, typer.Option(help="Where the split is written.")] = Path("splits.csv"),
+    splits: Annotated[
+        Path, typer.Option(parser=local_place, metavar="PATH", help="Where the split is written.")
+    ] = Path("splits.csv"),
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Copy of the catalog CSV with its split column."),
+        typer.Option(
+            "--output",
+            "-o",
+            parser=local_place,
+            metavar="PATH",
+            help="Copy of the catalog CSV with its split column.",
+        ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Draw the leakage matrix into this PNG.")
+        Path | None,
+        typer.Option(
+            parser=local_place, metavar="PATH", help="Draw the leakage matrix into this PNG."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, only report.")] = False,
     as_json: JsonOption = False,
@@ -158,7 +184,7 @@ def _policy(
 
 
 def _is_catalog(source: str) -> bool:
-    return source.lower().endswith(".csv") or Path(source).is_file()
+    return source.lower().endswith(".csv") or ("://" not in source and Path(source).is_file())
 
 
 def _entries(source: str) -> tuple[CatalogEntry, ...]:

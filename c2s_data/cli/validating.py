@@ -9,6 +9,7 @@ import typer
 
 from c2s_data.cli.app import app, console, print_json
 from c2s_data.cli.options import JsonOption, StoreArgument
+from c2s_data.staged import staged_input
 
 
 @app.command()
@@ -21,6 +22,8 @@ def validate(
     exported: Annotated[
         Path | None,
         typer.Option(
+            parser=staged_input,
+            metavar="PATH",
             help="An exported folder: check its MRC files in place.",
             show_default="write each file for the check",
         ),

@@ -84,7 +84,7 @@ class EntryToExport:
         entry = self.planned.entry
         path = {"map": entry.map, "model": entry.model, "sequence": entry.sequence}[role]
         digests = {file.role: file.sha256 for file in self.receipt.inputs}
-        return RecordedInput(Path(path), digests[role]) if path and role in digests else None
+        return RecordedInput(path, digests[role]) if path and role in digests else None
 
     def required(self, role: str) -> RecordedInput:
         """Return an input that every entry has."""

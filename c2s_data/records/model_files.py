@@ -15,6 +15,7 @@ from c2s_data.records.placed_files import RecordedInput, RecordFolder
 from c2s_data.records.structure_parts import StructureParts, structure_parts, write_structure
 from c2s_data.sources.clustal import clustal_input, published_sequence_files, run_clustalo
 from c2s_data.sources.fasta import FastaRecord, read_fasta
+from c2s_data.sources.input_file import open_input
 from c2s_data.sources.sequence import chain_sequences
 
 
@@ -106,7 +107,12 @@ def _given_sequences(
     fault = sequence.fault()
     if fault is not None:
         return (), None, [f"{fault}; the sequence files are made from the model alone"]
-    return read_fasta(sequence.path), sequence.path.read_text("utf-8-sig"), []
+    return read_fasta(sequence.path), _text(sequence.path), []
+
+
+def _text(address: str) -> str:
+    with open_input(address) as stored:
+        return stored.read().decode("utf-8-sig")
 
 
 def _sequence_files(

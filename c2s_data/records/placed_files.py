@@ -13,6 +13,8 @@ from typing import IO, Any, Final, cast
 from zlib_ng import gzip_ng
 
 from c2s_data.errors import ConfigError
+from c2s_data.sources.file_digest import digest_of_file
+from c2s_data.sources.input_file import is_input, open_input
 
 MAX_DOCUMENT_BYTES: Final = 2**28
 _PIECE_BYTES: Final = 2**20
@@ -31,14 +33,14 @@ class FileDigest:
 class RecordedInput:
     """A file that an entry was built from, and the sha256 (hex) that its stored bytes had then."""
 
-    path: Path
+    path: str
     sha256: str
 
     def fault(self) -> str | None:
         """Return why it cannot be used any more, None while it is what it was."""
-        if not self.path.is_file():
+        if not is_input(self.path):
             return f"the recorded input {self.path} does not exist any more"
-        if digest_of(self.path).sha256 != self.sha256:
+        if digest_of_file(self.path) != self.sha256:
             return f"{self.path} has changed since the store was built"
         return None
 
@@ -157,8 +159,12 @@ def read_document(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as stored, target.open("xb") as sink, _inflated(stored) as plain:
+def _copy(source: str, target: Path) -> None:
+    with (
+        open_input(source) as stored,
+        target.open("xb") as sink,
+        _inflated(stored) as plain,
+    ):
         for piece in iter(lambda: plain.read(_PIECE_BYTES), b""):
             sink.write(piece)
 

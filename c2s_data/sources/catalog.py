@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
 
-from c2s_data.errors import CatalogError
+from c2s_data.errors import CatalogError, StoreError
 from c2s_data.schema import CATALOG_COLUMNS, FACT_COLUMNS, Assembly
 from c2s_data.sources.density_map import OriginRule
+from c2s_data.sources.input_file import beside, open_input
 
 REQUIRED: Final = ("map", "model", "resolution_A")
 OPTIONAL: Final = (
@@ -39,7 +41,8 @@ _COLUMN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 class CatalogEntry:
     """One map with its model, as the user names them.
 
-    ``map`` and ``model`` are local paths, resolved against the folder of the CSV file.
+    ``map``, ``model`` and ``sequence`` are paths or URLs, resolved against the folder of the
+    CSV file.
     ``metadata`` holds further columns as text, in file order.
     """
 
@@ -85,6 +88,7 @@ def check_entry_id(entry_id: str) -> str:
 def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
     """Read a catalog CSV file.
 
+    The file and those it names may be paths or URLs (``s3://``, ``gs://``, ``az://``).
     Required columns: ``map``, ``model``, ``resolution_A`` and at least one of ``entry_id`` and
     ``emdb_id``. Optional: ``pdb_id``, ``sequence``, ``contour_level``, ``split``, and for this
     entry alone ``origin`` (one of `OriginRule`) and ``assembly`` (``deposited``, ``1`` or
@@ -96,9 +100,8 @@ def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
         If the file cannot be read, a column is missing or looks misspelled, or a row is wrong;
         every wrong row is named.
     """
-    path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             columns = _check_columns(path, reader.fieldnames)
             rows = [(reader.line_num, row) for row in reader]
@@ -107,7 +110,7 @@ def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
     entries, faults = [], []
     for line, row in rows:
         try:
-            entries.append(_entry(row, columns, path.parent))
+            entries.append(_entry(row, columns, path))
         except CatalogError as error:
             faults.append(f"  line {line}: {error}")
     faults += _repeated(entries)
@@ -118,7 +121,7 @@ def read_catalog(path: str | Path) -> tuple[CatalogEntry, ...]:
     return tuple(entries)
 
 
-def _check_columns(path: Path, names: object) -> list[str]:
+def _check_columns(path: str | Path, names: object) -> list[str]:
     columns = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
     missing = [name for name in REQUIRED if name not in columns]
     if not {"entry_id", "emdb_id"} & set(columns):
@@ -147,7 +150,7 @@ def _check_columns(path: Path, names: object) -> list[str]:
     return columns
 
 
-def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> CatalogEntry:
+def _entry(row: dict[str | None, object], columns: list[str], catalog: str | Path) -> CatalogEntry:
     if None in row or None in row.values():
         raise CatalogError(f"the row does not have the {len(columns)} fields of the first line")
     text = {name: str(row[name]).strip() for name in columns}
@@ -169,12 +172,12 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
         raise CatalogError(f"assembly {assembly!r}: choose one of {', '.join(get_args(Assembly))}")
     return CatalogEntry(
         entry_id=check_entry_id(text.get("entry_id") or emdb_id or ""),
-        map=_resolve(text["map"], folder, "map"),
-        model=_resolve(text["model"], folder, "model"),
+        map=_resolve(text["map"], catalog, "map"),
+        model=_resolve(text["model"], catalog, "model"),
         resolution_A=_number(text["resolution_A"], "resolution_A", positive=True),
         emdb_id=emdb_id,
         pdb_id=pdb_id,
-        sequence=_resolve(text["sequence"], folder, "sequence") if text.get("sequence") else None,
+        sequence=_resolve(text["sequence"], catalog, "sequence") if text.get("sequence") else None,
         contour_level=_number(text.get("contour_level", ""), "contour_level", positive=False),
         split=text.get("split") or None,
         origin=origin,  # type: ignore[arg-type]
@@ -183,10 +186,13 @@ def _entry(row: dict[str | None, object], columns: list[str], folder: Path) -> C
     )
 
 
-def _resolve(name: str, folder: Path, column: str) -> str:
+def _resolve(name: str, catalog: str | Path, column: str) -> str:
     if not name or "\0" in name:
         raise CatalogError(f"{column}: a path is missing")
-    return str((folder / name).absolute())
+    try:
+        return beside(catalog, name)
+    except StoreError as error:
+        raise CatalogError(f"{column}: {error}") from error
 
 
 def _number(text: str, column: str, *, positive: bool) -> float | None:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 from zlib_ng import gzip_ng, zlib_ng
@@ -24,6 +23,7 @@ from c2s_data.sources.density_map_header import (
     OriginRule,
     parse_header,
 )
+from c2s_data.sources.input_file import RemoteFile, open_unbuffered
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _MAX_DEFLATE_RATIO = 1032  # a deflate stream cannot expand further (RFC 1951: 258 bytes in 2 bits)
@@ -65,7 +65,7 @@ class MapFile:
     """An open map file with its checked header."""
 
     name: str
-    stored: io.FileIO
+    stored: io.FileIO | RemoteFile
     stored_bytes: int
     gzipped: bool
     header: MapHeader
@@ -98,13 +98,6 @@ class MapFile:
                 expect_end(stream, self.name)
 
 
-def _open_stored(path: str | os.PathLike[str]) -> io.FileIO:
-    """Open the stored bytes, seekable and unbuffered: the one place that knows local files."""
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for ever
-        raise OSError(f"{os.fspath(path)} is no regular file")
-    return Path(path).open("rb", buffering=0)
-
-
 def _inflate(source: Readable) -> io.BufferedIOBase:
     file = gzip_ng.GzipNGFile(fileobj=source, mode="rb")  # type: ignore[no-untyped-call]
     return cast(io.BufferedIOBase, file)
@@ -116,7 +109,7 @@ def open_map(
 ) -> Iterator[MapFile]:
     """Open a map file, check its header and its length; every error inside becomes a `MapError`."""
     name = os.fspath(path)
-    with _io_errors_as_refusals(name), _open_stored(path) as stored:
+    with _io_errors_as_refusals(name), open_unbuffered(path) as stored:
         gzipped = stored.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         stored.seek(0)
         if gzipped:

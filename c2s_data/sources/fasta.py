@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from c2s_data.errors import C2SError
+from c2s_data.sources.input_file import open_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,18 +88,15 @@ def chain_list(chains: Iterable[tuple[str, str]]) -> str:
 
 
 def read_fasta(path: Path | str) -> tuple[FastaRecord, ...]:
-    """Read a FASTA file.
+    """Read a FASTA file, a path or a URL.
 
     Raises
     ------
     FastaError
         The file is absent, larger than 64 MiB, not plain UTF-8 text or no FASTA.
     """
-    path = Path(path)
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise OSError("no regular file")
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise FastaError(f"{path}: the sequences cannot be read ({error})") from error

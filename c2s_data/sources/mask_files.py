@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
+
+from c2s_data.sources.input_file import is_input, is_url, local_path
 
 MASK_PREFIXES: Final = {
     "atom": "atom_",
@@ -21,7 +22,7 @@ The first four are the paper's ("Data Records"), the others this package's own.
 """
 
 
-def mask_files(map_path: str | os.PathLike[str]) -> dict[str, Path]:
+def mask_files(map_path: str | os.PathLike[str]) -> dict[str, str]:
     """Return the masks that lie beside a map, by mask.
 
     Parameters
@@ -34,6 +35,10 @@ def mask_files(map_path: str | os.PathLike[str]) -> dict[str, Path]:
     dict
         Only plain files: a link could lead out of the folder.
     """
-    path = Path(map_path)
-    found = {name: path.with_name(prefix + path.name) for name, prefix in MASK_PREFIXES.items()}
-    return {name: file for name, file in found.items() if file.is_file() and not file.is_symlink()}
+    folder, slash, name = os.fspath(map_path).rpartition("/")
+    found = {mask: f"{folder}{slash}{prefix}{name}" for mask, prefix in MASK_PREFIXES.items()}
+    return {mask: file for mask, file in found.items() if is_input(file) and not _is_link(file)}
+
+
+def _is_link(address: str) -> bool:
+    return not is_url(address) and local_path(address).is_symlink()

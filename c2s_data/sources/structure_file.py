@@ -25,6 +25,7 @@ from c2s_data.sources.assembly_operators import (
     pdb_operators,
     take_mmcif_operators,
 )
+from c2s_data.sources.input_file import open_input
 
 MAX_BYTES: Final = 2**30  # the largest deposited structures have a third of that
 MAX_POSITION_A: Final = 1e6  # where a map's origin ends as well
@@ -63,7 +64,7 @@ def read_model_file(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ModelFil
     Parameters
     ----------
     path
-        PDB or mmCIF file, plain or gzipped.
+        PDB or mmCIF file, plain or gzipped: a path or a URL.
     max_bytes
         Largest size of the text; a gzipped file is not inflated beyond it.
 
@@ -72,7 +73,7 @@ def read_model_file(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ModelFil
     ModelError
         ``not-found``, ``unreadable`` or ``bad-coordinates``.
     """
-    text = _read_text(Path(path), max_bytes)
+    text = _read_text(path, max_bytes)
     try:
         found = _parse_mmcif(text) if _CIF_START.match(text) else _parse_pdb(text, path)
     except (ValueError, RuntimeError, IndexError) as error:
@@ -89,11 +90,9 @@ def read_model_file(path: Path | str, *, max_bytes: int = MAX_BYTES) -> ModelFil
     return found
 
 
-def _read_text(path: Path, max_bytes: int) -> bytes:
+def _read_text(path: Path | str, max_bytes: int) -> bytes:
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise OSError("no regular file")
-        with path.open("rb") as file:
+        with open_input(path) as file:
             is_gzip = file.read(2) == _GZIP_MAGIC
             file.seek(0)
             if is_gzip:

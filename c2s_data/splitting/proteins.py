@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -75,14 +74,14 @@ def sequences_of(entry: CatalogEntry) -> tuple[str, ...]:
         If the file is missing or not what it should be.
     """
     if entry.sequence:
-        records = read_fasta(Path(entry.sequence))
+        records = read_fasta(entry.sequence)
         return tuple(
             record.sequence
             for record in records
             if not is_nucleic(record)
             for _ in range(max(1, len(record.chains)))
         )
-    chains = chain_sequences(Path(entry.model))
+    chains = chain_sequences(entry.model)
     return tuple(chain.sequence for chain in chains if chain.kind == "protein")
 
 

@@ -21,7 +21,8 @@ _SECRET_WORD: Final = re.compile(
 )
 _ENVIRONMENT: Final = (
     "give credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
-    "AWS_PROFILE) or through a role of the machine, never in an address"
+    "AWS_PROFILE; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME, "
+    "AZURE_STORAGE_ACCOUNT_KEY) or through a role of the machine, never in an address"
 )
 
 

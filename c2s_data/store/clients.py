@@ -66,6 +66,8 @@ def open_client(url: str, policy: RetryPolicy) -> Client:
     """
     if url.startswith("s3://") and s3_client() == "obstore":
         return ObstoreClient(url, policy)
+    if url.startswith(("gs://", "az://")) and _installed("obstore"):
+        return ObstoreClient(url, policy)
     return FsspecClient(url, policy)
 
 

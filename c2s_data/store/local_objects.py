@@ -37,6 +37,8 @@ class LocalObjects:
         The folder; it need not exist before something is written.
     """
 
+    confirms = False
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = str(self.root)

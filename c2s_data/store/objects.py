@@ -26,6 +26,8 @@ class Objects(Protocol):
     """
 
     url: str
+    confirms: bool
+    """Whether `put` returns only once the place has shown that it has these very bytes."""
 
     def put(self, key: str, data: Data, *, durable: bool = True) -> None:
         """Write an object whole, replacing an older one; wait for the disk if ``durable``."""

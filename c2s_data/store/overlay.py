@@ -21,6 +21,8 @@ class Overlay:
         Names that are missing until they are written.
     """
 
+    confirms = False
+
     def __init__(
         self, base: Objects, *, keep: Container[str] | None = None, hidden: Iterable[str] = ()
     ) -> None:

@@ -71,7 +71,7 @@ def put_checked(objects: Objects, key: str, data: Data, *, keep: bool = False) -
     if keep and objects.size(key) == len(data) and objects.holds(key, data):
         return done
     objects.put(key, data, durable=False)
-    if not objects.holds(key, data):
+    if not objects.confirms and not objects.holds(key, data):
         raise StoreError(
             f"{objects.url}: object {key!r} reads back changed; the disk or the service is failing"
         )

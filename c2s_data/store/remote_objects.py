@@ -24,6 +24,7 @@ from c2s_data.store.retry import (
     ServiceFaultError,
     persist,
 )
+from c2s_data.store.traffic import count_bytes
 
 Answer = TypeVar("Answer")
 
@@ -46,6 +47,8 @@ class RemoteObjects:
     StoreError
         The kind of address cannot be opened, or not in this process.
     """
+
+    confirms = True  # By the MD5 of the service, or by reading the object back.
 
     def __init__(self, url: str, policy: RetryPolicy | None = None) -> None:
         self.url = url.rstrip("/")
@@ -158,6 +161,7 @@ class RemoteObjects:
                 data = self._ask(key, "cannot be read", request)
             except NoSuchObjectError:
                 raise MissingChunkError(f"{self.url}: object {key!r} is missing") from None
+            count_bytes(len(data))
             if check is None or check(data):
                 break
         return data

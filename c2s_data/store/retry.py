@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
 from c2s_data.errors import ConfigError, StoreError
+from c2s_data.store.traffic import count_request
 
 Answer = TypeVar("Answer")
 
@@ -26,6 +27,7 @@ _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 # S3 says these with a status that otherwise means the request itself is wrong.
 _TRANSIENT_CODES: Final = frozenset(
     {
+        "InternalError",
         *("BadDigest", "ConditionalRequestConflict", "IncompleteBody", "OperationAborted"),
         *("RequestTimeout", "SlowDown", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
     }
@@ -57,7 +59,7 @@ class RetryPolicy:
     longest_pause_s: float = 4.0
     request_s: float = 10.0
     bytes_per_s: float = 4e6
-    give_up_s: float = 55.0
+    give_up_s: float = 50.0
 
     @classmethod
     def from_environment(cls) -> RetryPolicy:
@@ -159,9 +161,11 @@ def persist(
         not chained: its text may hold what must not be printed.
     """
     begun, attempt = time.monotonic(), Attempt()
+    fault: ServiceFaultError | None = None
     while True:
         attempt.tries += 1
         asked = time.monotonic()
+        count_request(None if fault is None else str(fault))
         try:
             return request(attempt)
         except ServiceFaultError as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from c2s_data.errors import MissingChunkError
 from c2s_data.store.local_objects import open_file, refuse_links, regular_status
+from c2s_data.store.object_cache import ObjectCache
 from c2s_data.store.objects import LocalObjects, Objects
 from c2s_data.store.remote_objects import FETCHES
 from c2s_data.store.shard import REMEDY
@@ -32,10 +33,13 @@ class StoredShard(Protocol):
     def identity(self) -> object:
         """What differs when the object was replaced."""
 
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
-        """Return the last bytes."""
+    def want_whole(self) -> None:
+        """Say that most of it will be asked for: over a network it then comes in one request."""
 
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def tail(self, nbytes: int, *, again: bool = False) -> NDArray[np.uint8]:
+        """Return the last bytes; ``again`` if those returned before failed their checksum."""
+
+    def span(self, start: int, stop: int, *, again: bool = False) -> NDArray[np.uint8]:
         """Return bytes start to stop; they stay valid until the thread's next call."""
 
 
@@ -43,7 +47,7 @@ Opener = Callable[[str], AbstractContextManager[StoredShard]]
 """Opens the shard of a name; `MissingChunkError` if there is none."""
 
 
-def shard_opener(objects: Objects, folder: str) -> Opener:
+def shard_opener(objects: Objects, folder: str, cache: ObjectCache | None = None) -> Opener:
     """Return what opens the shards of one array.
 
     Parameters
@@ -52,10 +56,12 @@ def shard_opener(objects: Objects, folder: str) -> Opener:
         The place that may hold symbolic links nowhere below its root.
     folder
         The array's folder in it; "" if the place is the array.
+    cache
+        Keeps what comes over a network; of files nothing is kept.
     """
     if isinstance(objects, LocalObjects):
         return _local_opener(objects.url, folder)
-    return _remote_opener(objects, folder)
+    return _remote_opener(objects, folder, cache)
 
 
 def thread_buffer(name: str, nbytes: int) -> NDArray[np.uint8]:
@@ -78,10 +84,13 @@ class _LocalFile:
         self._nbytes = status.st_size
         self.identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
+    def want_whole(self) -> None:
+        pass
+
+    def tail(self, nbytes: int, *, again: bool = False) -> NDArray[np.uint8]:
         return self.span(max(0, self._nbytes - nbytes), self._nbytes)
 
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def span(self, start: int, stop: int, *, again: bool = False) -> NDArray[np.uint8]:
         wanted = max(0, min(stop, self._nbytes) - start)
         view, done = thread_buffer("stored", wanted), 0
         while done < wanted:
@@ -93,21 +102,54 @@ class _LocalFile:
 
 
 class _RemoteObject:
-    """An object read by ranges. Committed shards never change."""
+    """An object read by ranges, or whole. Committed shards never change."""
 
     identity = None
     fetches = FETCHES
 
-    def __init__(self, objects: Objects, key: str) -> None:
-        self._objects, self._key = objects, key
+    def __init__(self, objects: Objects, key: str, cache: ObjectCache | None) -> None:
+        self._objects, self._key, self._cache = objects, key, cache
+        self._is_wanted_whole = False
+        self._whole: NDArray[np.uint8] | None = None
 
-    def tail(self, nbytes: int) -> NDArray[np.uint8]:
-        with self._with_remedy():
-            return np.frombuffer(self._objects.tail(self._key, nbytes), np.uint8)
+    def want_whole(self) -> None:
+        self._is_wanted_whole = True
 
-    def span(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def tail(self, nbytes: int, *, again: bool = False) -> NDArray[np.uint8]:
+        if self._is_wanted_whole:
+            whole = self._all(again=again)
+            return whole[max(0, whole.size - nbytes) :]
+        return self._read(
+            f"tail {nbytes}", lambda: self._objects.tail(self._key, nbytes), again=again
+        )
+
+    def span(self, start: int, stop: int, *, again: bool = False) -> NDArray[np.uint8]:
+        if self._is_wanted_whole:
+            return self._all(again=again)[start:stop]
+        return self._read(
+            f"span {start} {stop}",
+            lambda: self._objects.span(self._key, start, stop),
+            again=again,
+        )
+
+    def _all(self, *, again: bool) -> NDArray[np.uint8]:
+        if self._whole is None or again:
+            self._whole = self._read("", lambda: self._objects.get(self._key), again=again)
+        return self._whole
+
+    def _read(self, what: str, fetch: Callable[[], bytes], *, again: bool) -> NDArray[np.uint8]:
+        """Fetch, unless the cache has it; bytes that failed are fetched past the cache."""
+        name = f"{self._key} {what}"
+        if self._cache is not None:
+            if again:
+                self._cache.forget(name)
+            elif (kept := self._cache.get(name)) is not None:
+                return np.frombuffer(kept, np.uint8)
         with self._with_remedy():
-            return np.frombuffer(self._objects.span(self._key, start, stop), np.uint8)
+            data = fetch()
+        if self._cache is not None:
+            self._cache.put(name, data)
+        return np.frombuffer(data, np.uint8)
 
     @contextmanager
     def _with_remedy(self) -> Iterator[None]:
@@ -118,10 +160,10 @@ class _RemoteObject:
             raise MissingChunkError(f"{where}: shard is missing; {REMEDY}") from error
 
 
-def _remote_opener(objects: Objects, folder: str) -> Opener:
+def _remote_opener(objects: Objects, folder: str, cache: ObjectCache | None) -> Opener:
     @contextmanager
     def open_remote(key: str) -> Iterator[StoredShard]:
-        yield _RemoteObject(objects, f"{folder}/{key}".lstrip("/"))
+        yield _RemoteObject(objects, f"{folder}/{key}".lstrip("/"), cache)
 
     return open_remote
 

@@ -31,8 +31,12 @@ from c2s_data.store.stored_shard import StoredShard, shard_opener, thread_buffer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from c2s_data.store.object_cache import ObjectCache
+
 INDEXES_KEPT: Final = 4096
 """Shard indexes a reader remembers: about 0.5 KB each."""
+WHOLE_AT: Final = 1.5
+"""A shard is fetched whole if it has no more than so many times the chunks that are asked for."""
 _BLOSC_OVERHEAD: Final = 16 + 4
 
 
@@ -54,7 +58,7 @@ class _StoredChunk(NamedTuple):
             except CorruptChunkError:
                 if not left:
                     raise
-            data = self.stored.span(self.start, self.start + self.data.size)
+            data = self.stored.span(self.start, self.start + self.data.size, again=True)
 
 
 class SubgridReader:
@@ -69,6 +73,11 @@ class SubgridReader:
     root
         The store that the array is in: below it a symbolic link is refused. By default the
         array's own folder, which may then be a link itself.
+    rows_in_use
+        Rows of each shard that are not padding; by default all. From object storage a shard comes
+        whole, in one request, where at least two thirds of these are asked for.
+    cache
+        Keeps what comes over a network.
 
     Raises
     ------
@@ -84,6 +93,8 @@ class SubgridReader:
         spec: ShardSpec,
         *,
         root: str | os.PathLike[str] | None = None,
+        rows_in_use: NDArray[np.int64] | None = None,
+        cache: ObjectCache | None = None,
     ) -> None:
         if spec.chunk_shape[1:] != spec.shard_shape[1:]:
             raise ValueError(f"chunks {spec.chunk_shape} split more than rows; use decode_shard")
@@ -96,7 +107,8 @@ class SubgridReader:
         if not f"{self.location}/".startswith(f"{place}/"):
             raise ValueError(f"{self.location} is not in {place}")
         folder = self.location[len(place) + 1 :]
-        self._open = shard_opener(open_objects(place), folder)
+        self._rows_in_use = rows_in_use
+        self._open = shard_opener(open_objects(place), folder, cache)
 
     def read_rows(self, shard: int, start: int, stop: int, out: NDArray[Any]) -> None:
         """Decode rows ``start`` to ``stop`` of a shard, counted inside it.
@@ -181,6 +193,8 @@ class SubgridReader:
         key = self.spec.shard_key(shard)
         where = f"{self.location}/{key}"
         with self._open(key) as stored:
+            if WHOLE_AT * len(chunks) >= self._chunks_in_use(shard):
+                stored.want_whole()
             index = self._index(shard, stored, where)
             for run in _adjacent_runs(index, chunks, where):
                 bounds = list(chunk_bounds(index, run, where))
@@ -193,6 +207,11 @@ class SubgridReader:
                 for number, low, high in bounds:
                     data = blob[low - base : high - base]
                     yield number, _StoredChunk(data, stored, low, where, number)
+
+    def _chunks_in_use(self, shard: int) -> int:
+        rows, chunk = self.spec.shard_shape[0], self.spec.chunk_shape[0]
+        used = rows if self._rows_in_use is None else int(self._rows_in_use[shard])
+        return -(-used // chunk)
 
     def _decoded(self, stored: _StoredChunk) -> NDArray[Any]:
         chunk = thread_buffer("chunk", self.spec.chunk_nbytes)
@@ -215,7 +234,8 @@ class SubgridReader:
 
     def _read_index(self, stored: StoredShard, where: str) -> ShardIndex:
         for left in reversed(range(stored.fetches)):
-            tail = np.array(stored.tail(self.spec.index_nbytes))
+            again = left < stored.fetches - 1
+            tail = np.array(stored.tail(self.spec.index_nbytes, again=again))
             try:
                 return shard_index(tail, self.spec, where)
             except CorruptChunkError:

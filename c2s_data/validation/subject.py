@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from c2s_data.config import BuildConfig
 from c2s_data.errors import StoreError
 from c2s_data.plan import PlannedEntry
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
+from c2s_data.sources.input_file import input_bytes
 from c2s_data.store.catalog_table import StoredEntry
 from c2s_data.store.reader import Store
 from c2s_data.validation.checks import CHECKS, Finding, Status
@@ -85,26 +85,26 @@ class Subject:
         return np.stack([self.residues[f"{atom}_{axis}_A"] for axis in "xyz"], axis=1)
 
     @cached_property
-    def source_map(self) -> Path | None:
+    def source_map(self) -> str | None:
         """The map that the entry was built from, where it is at hand and unchanged."""
         if self.planned is None:
             return None
-        path = Path(self.planned.entry.map)
+        path = self.planned.entry.map
         try:
-            same_size = path.stat().st_size == self.planned.map_bytes
-            same = same_size and digest_of_ends(str(path)) == self.planned.map_ends_sha256
+            same_size = input_bytes(path) == self.planned.map_bytes
+            same = same_size and digest_of_ends(path) == self.planned.map_ends_sha256
         except OSError:
             return None
         return path if same else None
 
     @cached_property
-    def source_model(self) -> Path | None:
+    def source_model(self) -> str | None:
         """The model that the entry was built from, where it is at hand and unchanged."""
         if self.planned is None:
             return None
-        path = Path(self.planned.entry.model)
+        path = self.planned.entry.model
         try:
-            same = digest_of_file(str(path)) == self.planned.model_sha256
+            same = digest_of_file(path) == self.planned.model_sha256
         except OSError:
             return None
         return path if same else None

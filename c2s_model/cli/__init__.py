@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from c2s_data.errors import C2SError
+from c2s_data.store.traffic import traffic
 from c2s_model.cli import (  # noqa: F401 - they register their commands
     backbone,
     calibrate,
@@ -29,3 +30,7 @@ def main() -> None:
     except (C2SError, OSError) as error:
         console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+    finally:
+        asked = traffic()
+        if asked.repeated:
+            console(stderr=True).print(f"note: {asked}", markup=False, highlight=False)

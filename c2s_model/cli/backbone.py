@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place, staged_input
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,
@@ -36,20 +37,36 @@ if TYPE_CHECKING:
 @app.command()
 def backbone(
     run: RunArgument,
-    density_map: Annotated[Path, typer.Argument(metavar="MAP", help="Map, MRC2014 or CCP4.")],
+    density_map: Annotated[
+        Path, typer.Argument(parser=staged_input, metavar="MAP", help="Map, MRC2014 or CCP4.")
+    ],
     fasta: Annotated[
         Path | None,
         typer.Argument(
+            parser=staged_input,
+            metavar="[FASTA]",
             help="Sequences of all chains, copies named in the headers as in files of the PDB; "
-            "without it, fragments with predicted residues."
+            "without it, fragments with predicted residues.",
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="mmCIF file; PDB, CSV and report beside it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=local_place,
+            metavar="PATH",
+            help="mmCIF file; PDB, CSV and report beside it.",
+        ),
     ] = Path("model.cif"),
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder of the stages.", show_default="OUT with .work for .cif"),
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Folder of the stages.",
+            show_default="OUT with .work for .cif",
+        ),
     ] = None,
     also: AlsoOption = None,
     preset: PresetOption = "recommended",
@@ -59,25 +76,38 @@ def backbone(
     hmm: HmmOption = "gap",
     lambda_: LambdaOption = 10.0,
     keep: Annotated[
-        Path | None, typer.Option(help="A model that is built already: only what it lacks is.")
+        Path | None,
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="A model that is built already: only what it lacks is.",
+        ),
     ] = None,
     sequence_from_answer: Annotated[
         Path | None,
         typer.Option(
+            parser=staged_input,
+            metavar="PATH",
             help="Take sequences and observed residues from the model that is looked for: for "
-            "comparisons with published numbers only, this uses the answer."
+            "comparisons with published numbers only, this uses the answer.",
         ),
     ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="From `c2s-model calibrate`.", show_default="RUN/calibration.json if it fits"
+            parser=staged_input,
+            metavar="PATH",
+            help="From `c2s-model calibrate`.",
+            show_default="RUN/calibration.json if it fits",
         ),
     ] = None,
     contour: Annotated[
         float | None, typer.Option(help="Predict only above this level of the map.")
     ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Predict only inside this mask.")] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(parser=staged_input, metavar="PATH", help="Predict only inside this mask."),
+    ] = None,
     overlap: OverlapOption = 1,
     rotations: RotationsOption = 1,
     device: DeviceOption = "auto",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import staged_network
 
 if TYPE_CHECKING:
     from c2s_model.backbone.candidate_voxels import CandidateOptions
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
     from c2s_model.predict.prepared_density import PreparedDensity
     from c2s_model.predict.probabilities import Precision
 
-RunArgument = Annotated[Path, typer.Argument(help="Folder of a training, or a network file.")]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=staged_network, metavar="RUN", help="Folder of a training, or a network file."
+    ),
+]
 AlsoOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--also", help="A further network, where atoms and amino acids are predicted by two."
+        "--also",
+        parser=staged_network,
+        metavar="RUN",
+        help="A further network, where atoms and amino acids are predicted by two.",
     ),
 ]
 PresetOption = Annotated[

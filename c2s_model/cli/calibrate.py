@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,
@@ -38,12 +39,20 @@ if TYPE_CHECKING:
 
 @app.command()
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="Folder of a training.")],
+    run: Annotated[
+        Path, typer.Argument(parser=local_place, metavar="RUN", help="Folder of a training.")
+    ],
     store: Annotated[str, typer.Option(help="The store whose validation maps are built.")],
     split: Annotated[str, typer.Option(help="Which maps of the store.")] = "validation",
     most: Annotated[int, typer.Option("--entries", min=1, help="At most so many maps.")] = 50,
     work: Annotated[
-        Path | None, typer.Option(help="Gets the predictions.", show_default="RUN/calibration")
+        Path | None,
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Gets the predictions.",
+            show_default="RUN/calibration",
+        ),
     ] = None,
     also: AlsoOption = None,
     preset: PresetOption = "recommended",

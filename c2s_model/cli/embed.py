@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import JsonOption, app, print_json, say
 
 if TYPE_CHECKING:
@@ -21,11 +22,19 @@ def embed(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
     esm: Annotated[
         Path | None,
-        typer.Option(help="Folder of ESM-2 weights as transformers saves them; never downloaded."),
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Folder of ESM-2 weights as transformers saves them; never downloaded.",
+        ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="Embeddings computed elsewhere: .npz with a vector for each entry_id."),
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Embeddings computed elsewhere: .npz with a vector for each entry_id.",
+        ),
     ] = None,
     trigrams: Annotated[
         bool,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place, staged_input
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def evaluate(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=staged_input,
             metavar="TARGET QUERY | RUN...",
             help="The known structure and the built one, PDB or mmCIF; with --table, evaluation "
             "files, or folders that hold an evaluation.json or folders with one.",
@@ -30,8 +32,10 @@ def evaluate(
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=local_place,
+            metavar="PATH",
             help="Folder for evaluation.json and backbone.png; with --table for table.md, "
-            "table.csv and scatter.png."
+            "table.csv and scatter.png.",
         ),
     ] = None,
     entry: Annotated[

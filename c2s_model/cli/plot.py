@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place, staged_input
 from c2s_model.cli.app import app, say
 
 _FORMATS = (".png", ".svg", ".pdf")
@@ -16,12 +17,21 @@ _FORMATS = (".png", ".svg", ".pdf")
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of trainings; several are compared.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=staged_input,
+            metavar="RUNS...",
+            help="Folders of trainings; several are compared.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
+            parser=local_place,
+            metavar="PATH",
             help=f"Picture to write ({', '.join(_FORMATS)}); by default RUN/curves.png, which is "
-            "drawn anew each time."
+            "drawn anew each time.",
         ),
     ] = None,
     overwrite: Annotated[

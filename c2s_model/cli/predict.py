@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import staged_input, staged_network
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 @app.command()
 def predict(
     run: Annotated[
-        Path, typer.Argument(help="Folder of a training, or a network file *.safetensors.")
+        Path,
+        typer.Argument(
+            parser=staged_network,
+            metavar="RUN",
+            help="Folder of a training, or a network file *.safetensors.",
+        ),
     ],
     places: Annotated[
         list[str],
@@ -58,7 +64,12 @@ def predict(
         typer.Option(help="Skip subgrids whose core is below this level of the raw map."),
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Skip subgrids whose core is outside this MRC mask.")
+        Path | None,
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Skip subgrids whose core is outside this MRC mask.",
+        ),
     ] = None,
     origin: Annotated[
         str | None,
@@ -69,7 +80,11 @@ def predict(
     ] = None,
     sequence_embedding: Annotated[
         Path | None,
-        typer.Option(help="Vector of the map's sequences (.npy), for variants ending in -seq."),
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="Vector of the map's sequences (.npy), for variants ending in -seq.",
+        ),
     ] = None,
     mrc: Annotated[
         bool,

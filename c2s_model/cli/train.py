@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import local_place
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 from c2s_model.nets.variants import TARGETS, VARIANTS
 
@@ -27,7 +28,14 @@ def _choice(text: str) -> Any:  # noqa: ANN401 - typer's own type is private
 @app.command()
 def train(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
-    run: Annotated[Path, typer.Argument(help="New folder, or one of a training to go on with.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_place,
+            metavar="RUN",
+            help="New folder, or one of a training to go on with.",
+        ),
+    ],
     variant: Annotated[
         str | None, typer.Option(help=f"One of {', '.join(VARIANTS)}.", show_default="small")
     ] = None,
@@ -104,7 +112,15 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that read; 0: threads alone.")] = 0,
-    threads: Annotated[int, typer.Option(help="Threads that read, in each of them.")] = 2,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads that read, in each of them.", show_default="2, from a bucket 6"),
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(help="Folder that keeps what is read from a bucket.", show_default="none"),
+    ] = None,
+    cache_size: Annotated[str, typer.Option(help="The most it holds.")] = "20GB",
     generation: Annotated[
         int | None, typer.Option(help="Of the store, for a new run.", show_default="the newest")
     ] = None,
@@ -126,6 +142,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on the subgrids of a store; the same command goes on with what stopped."""
+    from c2s_data.store.object_cache import CacheOptions, parse_size
     from c2s_model.training.logs import reporter_on
     from c2s_model.training.loop import train as trained
     from c2s_model.training.run_options import RunOptions
@@ -149,6 +166,7 @@ def train(
         device=device,
         workers=workers,
         threads=threads,
+        cache=None if cache is None else CacheOptions(cache, parse_size(cache_size)),
         generation=generation,
         must_resume=resume,
         checkpoint_steps=checkpoint_steps,

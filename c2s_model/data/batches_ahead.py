@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from c2s_model.data.sampler import PlannedBlock
 
+THREADS_THAT_WAIT: Final = 6
+"""Threads that read from object storage, where most of them wait for the next shards."""
+
 
 class Buffer(NamedTuple):
     """An array, and where it lies in an arena of many: from row ``first`` on."""

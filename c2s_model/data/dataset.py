@@ -13,10 +13,11 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from c2s_data.schema import CLASS_NAMES
+from c2s_data.store.object_cache import CacheOptions
 from c2s_data.store.reader import Store
 from c2s_data.store.shard import ShardSpec
 from c2s_data.store.subgrid_reader import is_local
-from c2s_model.data.batches_ahead import BatchesAhead, BatchPool, OpenBatch
+from c2s_model.data.batches_ahead import THREADS_THAT_WAIT, BatchesAhead, BatchPool, OpenBatch
 from c2s_model.data.corrupt import CorruptRows, OnCorrupt
 from c2s_model.data.filler import Filler
 from c2s_model.data.resume import Place, check_order, check_store, make_state, place_in
@@ -79,7 +80,9 @@ class SubgridDataset(IterableDataset[Batch]):
     rank, world_size
         By default those of torch.distributed, else of the environment, else 0 of 1.
     threads
-        Threads that read and decode ahead, in each reader.
+        Threads that read and decode ahead in each reader; by default 2, from object storage 6.
+    cache
+        Keeps what comes from object storage on a disk.
     subgrids, rest_share, shuffle, ends
         `c2s_model.data.sampler.OrderOptions`.
     rows_per_read
@@ -123,7 +126,8 @@ class SubgridDataset(IterableDataset[Batch]):
         buffer_rows: int | None = None,
         rank: int | None = None,
         world_size: int | None = None,
-        threads: int = 2,
+        threads: int | None = None,
+        cache: CacheOptions | None = None,
         on_corrupt: OnCorrupt = "raise",
         max_corrupt_rows: int = 512,
     ) -> None:
@@ -135,7 +139,7 @@ class SubgridDataset(IterableDataset[Batch]):
             )
         if density_dtype not in ("stored", "float32"):
             raise ValueError(f"density_dtype={density_dtype!r} is neither 'stored' nor 'float32'")
-        if threads < 1 or seed < 0:
+        if (threads is not None and threads < 1) or seed < 0:
             raise ValueError(f"threads={threads} must be at least 1 and seed={seed} at least 0")
         if on_corrupt not in ("raise", "skip"):
             raise ValueError(f"on_corrupt={on_corrupt!r} is neither 'raise' nor 'skip'")
@@ -155,7 +159,7 @@ class SubgridDataset(IterableDataset[Batch]):
         self.seed = seed
         self.rank, self.world_size = resolve_rank(rank, world_size)
         self.density_dtype = density_dtype
-        self._threads = threads
+        self._threads, self._cache = threads, cache
         self._pools: list[BatchPool] = []
         self._order: tuple[tuple[Store, int, int], EpochOrder] | None = None
         self._max_corrupt_rows = max_corrupt_rows if on_corrupt == "skip" else None
@@ -311,20 +315,22 @@ class SubgridDataset(IterableDataset[Batch]):
         batch_rows = order.options.batch_size * shared_by
         # Taken out while in use, so that two iterations at once never share memory.
         pool = self._pools.pop() if self._pools else BatchPool()
+        store = self._handle.open()
         filler = Filler(
-            self._handle.open(),
+            store,
             ("density", *self.targets),
             order,
             pool,
             keep=max_blocks * (2 + order.block_rows // batch_rows),
             corrupt=corrupt,
+            cache=self._cache,
         )
         batches = BatchesAhead(
             order.planned_blocks(turns, place.done),
             filler.plan,
             filler.open_batch,
             max_blocks=max_blocks,
-            threads=self._threads,
+            threads=self._threads or (2 if is_local(store.url) else THREADS_THAT_WAIT),
         )
         try:
             for number, batch in zip(turns, batches, strict=True):

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError, MissingChunkError
+from c2s_data.store.object_cache import CacheOptions, ObjectCache
 from c2s_data.store.reader import Store
-from c2s_data.store.subgrid_reader import SubgridReader
+from c2s_data.store.subgrid_reader import SubgridReader, is_local
 from c2s_model.data.batches_ahead import BatchPool, Buffer, OpenBatch
 from c2s_model.data.corrupt import CorruptRows
 from c2s_model.data.sampler import EpochOrder, PlannedBlock, Target
@@ -45,6 +46,8 @@ class Filler:
         Whole batches that may be open or in use at a time, for which the pool keeps buffers.
     corrupt
         What becomes of rows that cannot be read.
+    cache
+        Where what comes over a network is kept; None for nowhere.
     """
 
     def __init__(
@@ -56,19 +59,31 @@ class Filler:
         *,
         keep: int,
         corrupt: CorruptRows,
+        cache: CacheOptions | None = None,
     ) -> None:
         self.pool = pool
         self.map_index, self.corner_zyx, _ = store.index()
+        kept = (
+            None if cache is None or is_local(store.url) else ObjectCache(cache, store.fingerprint)
+        )
+        shard_rows = store.subgrid_spec("density").shard_shape[0]
+        rows_in_use = np.add.reduceat(
+            self.map_index >= 0, range(0, len(self.map_index), shard_rows)
+        )
         self._readers = {
             name: SubgridReader(
-                f"{store.url}/subgrids/{name}", store.subgrid_spec(name), root=store.url
+                f"{store.url}/subgrids/{name}",
+                store.subgrid_spec(name),
+                root=store.url,
+                rows_in_use=rows_in_use,
+                cache=kept,
             )
             for name in names
         }
         self._order = order
         self._keep = keep
         self._corrupt = corrupt
-        self._shard_rows = self._readers["density"].spec.shard_shape[0]
+        self._shard_rows = shard_rows
 
     def open_batch(self, n: int) -> OpenBatch:
         """Return a batch of ``n`` rows to fill."""

@@ -195,7 +195,7 @@ def assembled(
         A split is empty, or too small for the batches.
     """
     sequence = sequence_of(store, config)
-    dataset = make_dataset(store, config, config.train_split, ranks, options.threads)
+    dataset = make_dataset(store, config, config.train_split, ranks, options)
     total_steps = config.epochs * check_batches(dataset, options.workers)
     plain = ExampleMaker(config.targets, ranks.device, sequence=sequence)
     turned = ExampleMaker(
@@ -211,7 +211,7 @@ def assembled(
         average = WeightAverage(network, config.average_decay)
     validation = None
     if config.validation_split is not None:
-        split = make_dataset(store, config, config.validation_split, ranks, options.threads)
+        split = make_dataset(store, config, config.validation_split, ranks, options)
         loader = make_loader(split, options.workers, ranks.device)
         validation = Validation(network, average, loader, plain, config.heads, precision)
     loss = SegmentationLoss(config.loss, config.heads, ranks.sum)

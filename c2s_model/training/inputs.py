@@ -16,6 +16,7 @@ from c2s_model.data.sequence_features import SequenceFeatures
 from c2s_model.data.store_handle import StoreSource
 from c2s_model.training.distributed import Ranks
 from c2s_model.training.examples import IGNORE_MASK
+from c2s_model.training.run_options import RunOptions
 from c2s_model.training.step import SequenceEmbeddings
 from c2s_model.training.stopping import take_signals_as_worker
 from c2s_model.training.train_config import TrainConfig
@@ -104,7 +105,7 @@ def sequence_of(store: Store, config: TrainConfig) -> SequenceEmbeddings | None:
 
 
 def make_dataset(
-    store: Store, config: TrainConfig, split: str, ranks: Ranks, threads: int
+    store: Store, config: TrainConfig, split: str, ranks: Ranks, options: RunOptions
 ) -> SubgridDataset:
     """Return the subgrids of a split: shuffled and of equal batches for training, else as stored.
 
@@ -131,7 +132,8 @@ def make_dataset(
             ends="drop" if training else "exact",
             rank=ranks.rank,
             world_size=ranks.size,
-            threads=threads,
+            threads=options.threads,
+            cache=options.cache,
         )
         n_rows = dataset.order().n_rows
     if not n_rows:

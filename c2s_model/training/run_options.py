@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from c2s_data.errors import ConfigError
+from c2s_data.store.object_cache import CacheOptions
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class RunOptions:
     workers
         Processes that read for each process that trains; 0 reads in threads alone, which keep up.
     threads
-        Threads that read ahead in each of them.
+        Threads that read ahead in each of them; by default 2, from object storage 6.
+    cache
+        Keeps what is read from object storage on a disk of this machine; None keeps nothing.
     generation
         Which generation of the store a new run begins with; None for the newest. A run that goes
         on keeps its own.
@@ -45,7 +48,8 @@ class RunOptions:
 
     device: str = "auto"
     workers: int = 0
-    threads: int = 2
+    threads: int | None = None
+    cache: CacheOptions | None = None
     generation: int | None = None
     must_resume: bool = False
     checkpoint_steps: int | None = None

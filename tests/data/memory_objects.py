@@ -6,6 +6,8 @@ from c2s_data.errors import MissingChunkError
 
 
 class MemoryObjects:
+    confirms = False
+
     def __init__(self, stored=None, url="memory"):
         self.url = url
         self.stored: dict[str, bytes] = dict(stored or {})

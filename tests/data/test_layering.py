@@ -33,6 +33,11 @@ MAY_IMPORT = {
         "c2s_data.transforms",
         "c2s_data.sources",
     ),
+    "c2s_data.sources.input_file": (  # an input in a bucket is read as a store's objects are
+        "c2s_data.errors",
+        "c2s_data.store.address",
+        "c2s_data.store.objects",
+    ),
     "c2s_data.plan": (
         "c2s_data.errors",
         "c2s_data.schema",

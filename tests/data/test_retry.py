@@ -116,7 +116,7 @@ def test_a_large_body_gets_longer_but_leaves_time_for_a_second_request() -> None
     policy = RetryPolicy()
     assert policy.allowed_s(0) == 10
     assert policy.allowed_s(16_000_000) == 14
-    assert policy.allowed_s(10**12) == 0.45 * 55
+    assert policy.allowed_s(10**12) == 0.45 * 50
 
 
 def test_the_environment_sets_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

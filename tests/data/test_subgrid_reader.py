@@ -99,16 +99,32 @@ def remote(store: Path, tmp_path: Path) -> SubgridReader:
     memory = fsspec.filesystem("memory")
     memory.pipe_file(f"/{tmp_path.name}/{KEY}", (store / KEY).read_bytes())
     url = f"memory://{tmp_path.name}"
-    return SubgridReader(f"{url}/subgrids/a", SPEC, root=url)
+    # As if much more than is read lay in the shard, or it would come whole.
+    much = np.full(8, 100 * SPEC.shard_shape[0])
+    return SubgridReader(f"{url}/subgrids/a", SPEC, root=url, rows_in_use=much)
 
 
-@pytest.mark.parametrize(("method", "calls"), [("tail", 3), ("span", 3)])
+@pytest.mark.parametrize("method", ["tail", "span"])
 def test_what_was_hurt_on_the_way_is_fetched_again(
-    remote: SubgridReader, values: np.ndarray, monkeypatch, method: str, calls: int
+    remote: SubgridReader, values: np.ndarray, monkeypatch, method: str
 ) -> None:
     hurt = HurtOnTheWay(monkeypatch, method, times=2)
     np.testing.assert_array_equal(read(remote), values[2:11])
-    assert hurt.calls == calls
+    assert hurt.calls == 3
+
+
+@pytest.mark.parametrize("times", [2, 99])
+def test_a_whole_shard_that_was_hurt_is_fetched_again(
+    remote: SubgridReader, values: np.ndarray, monkeypatch, times: int
+) -> None:
+    whole = SubgridReader(remote.location, SPEC)
+    hurt = HurtOnTheWay(monkeypatch, "get", times)
+    if times == 2:
+        np.testing.assert_array_equal(read(whole), values[2:11])
+    else:
+        with pytest.raises(CorruptChunkError, match="fails its crc32c"):
+            read(whole)
+    assert hurt.calls == 3
 
 
 @pytest.mark.parametrize("method", ["tail", "span"])
