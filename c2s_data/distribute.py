@@ -1,4 +1,4 @@
-"""Spread a build over Dask workers: the only module that knows Dask.
+"""Spread work over Dask workers: beside `c2s_data.cluster` the only module that knows Dask.
 
 One future builds one map. The scheduler holds nothing that the store does not: a future returns a
 few numbers, and what it made is already written and receipted when it does.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
-import os
 import queue
 import time
 from collections import deque
@@ -18,19 +16,14 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Final, TypeVar
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write
-from c2s_data.cluster_settings import (
-    ANSWER_TIMEOUT_S,
-    CONNECT_TIMEOUT,
-    SETTINGS,
-    WORKERS_TIMEOUT_S,
-)
+from c2s_data.cluster.connect import connect
+from c2s_data.cluster.membership import count_workers, n_in_flight, no_workers, workers_timeout_s
+from c2s_data.cluster.spec import ClusterSpec, read_cluster
 from c2s_data.config import BuildConfig
 from c2s_data.errors import C2SError, ClusterError, ConfigError
-from c2s_data.exposure import refuse_exposed
 from c2s_data.plan import DEFAULT_TASK_MEMORY, Failure, Plan, PlannedEntry, largest_first, make_plan
 from c2s_data.sources.catalog import read_catalog
 from c2s_data.sources.density_map import MAX_VOXELS
@@ -46,107 +39,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@contextlib.contextmanager
-def connect(
-    scheduler: str | None = None,
-    workers: int | None = None,
-    task_memory_bytes: int = DEFAULT_TASK_MEMORY,
-    *,
-    insecure: bool = False,
-) -> Iterator[Client]:
-    """Give a client of a running cluster, or of one made on this machine for as long as needed.
-
-    Parameters
-    ----------
-    scheduler
-        Address of a running scheduler such as ``tls://10.0.0.1:8786``, for which Dask's own
-        configuration (``distributed.comm.tls``) names the certificates; None makes a local cluster
-        that listens on the loopback interface alone.
-    workers
-        Single-threaded worker processes of the local cluster; by default one a core.
-    task_memory_bytes
-        What one task may need; a local worker is stopped at twice as much.
-    insecure
-        Accept a cluster that other machines can reach and that uses no TLS: whoever reaches it
-        runs code as its owner.
-
-    Raises
-    ------
-    ConfigError
-        If the scheduler cannot be reached or is not secure, or ``workers`` is given with one.
-    ClusterError
-        If the scheduler has no worker.
-    """
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(SETTINGS))
-        if scheduler is not None:
-            if workers is not None:
-                raise ConfigError(
-                    "--workers makes a cluster on this machine; a running scheduler has its own"
-                )
-            yield stack.enter_context(_client_of(scheduler, insecure=insecure))
-            return
-        cluster = stack.enter_context(
-            LocalCluster(
-                n_workers=workers or len(os.sched_getaffinity(0)),
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=2 * task_memory_bytes,
-                # Workers that are told to stop complain of what they leave; what matters comes back
-                # with the future.
-                silence_logs=logging.CRITICAL,
-            )
-        )
-        yield stack.enter_context(Client(cluster))
-
-
-def _client_of(scheduler: str, *, insecure: bool) -> Client:
-    if not insecure:
-        refuse_exposed([scheduler])
-    try:
-        client = Client(scheduler, timeout=CONNECT_TIMEOUT)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ConfigError(
-            f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler` "
-            "or leave --scheduler out"
-        ) from error
-    except TypeError as error:
-        if not scheduler.startswith("tls://"):
-            raise
-        raise ConfigError(
-            f"{scheduler}: Dask has no certificates for TLS ({error}); name them in Dask's "
-            "configuration, distributed.comm.tls.ca-file and distributed.comm.tls.client.cert "
-            "and .key"
-        ) from error
-    try:
-        _check_cluster(client, insecure=insecure)
-    except BaseException:
-        client.close()
-        raise
-    return client
-
-
-def _check_cluster(client: Client, *, insecure: bool) -> None:
-    try:
-        # A scheduler that somebody else started may be set to wait for workers for ever.
-        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
-    except TimeoutError as error:
-        raise _no_workers(client) from error
-    if not insecure:
-        cluster = client.scheduler_info(n_workers=-1)
-        refuse_exposed([cluster["address"], *cluster["workers"]])
-
-
-def _no_workers(client: Client) -> ClusterError:
-    address = client.scheduler.address if client.scheduler else "that was given"
-    return ClusterError(
-        f"the scheduler {address} had no worker for {WORKERS_TIMEOUT_S:.0f} s; start workers, "
-        "then run the same command again: finished maps are kept"
-    )
-
-
 def run_on_client(
     client: Client,
     url: str,
@@ -156,10 +48,11 @@ def run_on_client(
 ) -> None:
     """Build entries on the workers of ``client``, largest first.
 
-    Two entries a worker are in flight, so that a scheduler never holds thousands of tasks and a
-    stopped build loses little. A worker that dies takes all its entries with it, and Dask cannot
-    tell which one was to blame: those that lost several workers are built again at the end, each
-    alone, and are quarantined if they then still kill their workers.
+    Two entries a worker are in flight, for as many workers as the cluster may grow to: a scheduler
+    never holds thousands of tasks, and a stopped build loses little. A worker that dies takes all
+    its entries with it, and Dask cannot tell which one was to blame: those that lost several
+    workers are built again at the end, each alone, and are quarantined if they then still kill
+    their workers.
 
     Raises
     ------
@@ -174,7 +67,8 @@ def run_on_client(
     try:
         while waiting or len(tasks):
             # The window is measured anew each time: a cluster may grow or shrink while it works.
-            for _ in range(max(1, 2 * _count_workers(client)) - len(tasks)):
+            n_workers = count_workers(client)
+            for _ in range(max(1, n_in_flight(client, n_workers)) - len(tasks)):
                 if waiting:
                     tasks.submit(waiting.popleft())
             planned, outcome = tasks.next_ended()
@@ -222,10 +116,10 @@ class _Tasks:
             with contextlib.suppress(queue.Empty):
                 planned, future = self._running.pop(self._ended.get(timeout=_LOOK_EVERY_S))
                 break
-            if _count_workers(self._client):
+            if count_workers(self._client):
                 seen_worker_at = time.monotonic()
-            elif time.monotonic() - seen_worker_at > WORKERS_TIMEOUT_S:
-                raise _no_workers(self._client)
+            elif time.monotonic() - seen_worker_at > workers_timeout_s(self._client):
+                raise no_workers(self._client)
         outcome = _outcome_of(future, planned)
         # A key that is still held would give a resumed run the old result.
         future.release()
@@ -250,13 +144,12 @@ def map_over_workers(
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
     seen_worker_at = time.monotonic()
     for number in itertools.count():
-        n_workers = _count_workers(client)
+        n_workers = count_workers(client)
         seen_worker_at = time.monotonic() if n_workers else seen_worker_at
-        if time.monotonic() - seen_worker_at > WORKERS_TIMEOUT_S:
-            raise _no_workers(client)
-        for place, item in enumerate(
-            itertools.islice(waiting, max(0, 2 * n_workers - len(running)))
-        ):
+        if time.monotonic() - seen_worker_at > workers_timeout_s(client):
+            raise no_workers(client)
+        room = max(0, n_in_flight(client, n_workers) - len(running))
+        for place, item in enumerate(itertools.islice(waiting, room)):
             key = f"{name}-{number}-{place}-{id(running)}"
             future = client.submit(function, item, key=key, pure=False)
             running[key] = (item, future)
@@ -270,19 +163,6 @@ def map_over_workers(
                 raise ClusterError("the connection to the Dask cluster was lost") from error
             yield item, future.result() if error is None else error
             future.release()
-
-
-def _count_workers(client: Client) -> int:
-    """Ask the scheduler, which may be stopped: a question without an answer ends too."""
-    if client.scheduler is None:
-        raise OSError("the client is closed")
-    try:
-        return len(client.sync(client.scheduler.ncores, callback_timeout=ANSWER_TIMEOUT_S))
-    except TimeoutError as error:
-        raise ClusterError(
-            f"the Dask scheduler has not answered for {ANSWER_TIMEOUT_S:.0f} s; see whether it "
-            "still runs, then run the same command again: finished maps are kept"
-        ) from error
 
 
 def _outcome_of(future: Future[EntryOutcome], planned: PlannedEntry) -> EntryOutcome | None:
@@ -315,10 +195,12 @@ def build_store(
     url: str | Path,
     config: BuildConfig,
     *,
-    scheduler: str | None = None,
+    cluster: str | Path | ClusterSpec | None = None,
     workers: int | None = None,
     task_memory_bytes: int = DEFAULT_TASK_MEMORY,
     insecure: bool = False,
+    report: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
     max_voxels: int = MAX_VOXELS,
     rebuild: bool = False,
     on_plan: Callable[[Plan, int, str | None], None] = lambda plan, pending, dashboard: None,
@@ -336,8 +218,8 @@ def build_store(
         Path or URL of the store.
     config
         The options; see `c2s_data.config.make_config`.
-    scheduler, workers, task_memory_bytes, insecure
-        See `connect`.
+    cluster, workers, task_memory_bytes, insecure, report, tell
+        See `c2s_data.cluster.connect.connect`.
     max_voxels
         Maps of more voxels are refused from their headers.
     rebuild
@@ -353,6 +235,7 @@ def build_store(
         holds the store's lease. An entry that cannot be built raises nothing: it is in the
         result's ``failures``.
     """
+    spec = read_cluster(cluster, workers)
     objects = open_objects(url)
     if objects.url.startswith("memory:"):
         raise ConfigError(f"{objects.url}: workers cannot see the memory of this process")
@@ -368,7 +251,9 @@ def build_store(
             on_plan(plan, 0, None)
             return commit(objects, plan, lease.check)
         require_space(objects, pending)
-        with connect(scheduler, workers, task_memory_bytes, insecure=insecure) as client:
+        with connect(
+            spec, None, task_memory_bytes, insecure=insecure, report=report, tell=tell
+        ) as client:
             on_plan(plan, len(pending), client.dashboard_link)
             run_on_client(client, objects.url, plan, pending, on_outcome)
         return commit(objects, plan, lease.check)

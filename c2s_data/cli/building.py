@@ -11,19 +11,24 @@ from c2s_data.cli.app import app, console, say
 from c2s_data.cli.config_options import takes_config_options
 from c2s_data.cli.options import (
     CatalogArgument,
-    InsecureOption,
     MaxVoxelsOption,
     MemoryOption,
     PartOption,
     PresetOption,
     RebuildOption,
-    SchedulerOption,
     StoreArgument,
+)
+from c2s_data.cluster.options import (
+    ClusterOption,
+    InsecureOption,
+    ReportOption,
     WorkersOption,
+    asked_cluster,
 )
 from c2s_data.errors import ConfigError
 
 if TYPE_CHECKING:
+    from c2s_data.cluster.spec import ClusterSpec
     from c2s_data.config import BuildConfig
     from c2s_data.store.commit import Committed
 
@@ -75,9 +80,10 @@ def build(
     preset: PresetOption = None,
     task_memory: MemoryOption = "1.5GB",
     max_voxels: MaxVoxelsOption = 1024**3,
-    scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
     workers: WorkersOption = None,
     insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
     part: PartOption = None,
     rebuild: RebuildOption = False,
     *,
@@ -87,19 +93,23 @@ def build(
     from c2s_data.config import make_config, parse_bytes
 
     if part is not None:
-        if scheduler is not None or workers is not None:
-            raise ConfigError("--part runs in this process alone; leave --scheduler, --workers out")
+        if cluster is not None or workers is not None or performance_report is not None:
+            raise ConfigError(
+                "--part runs in this process alone; leave --cluster, --workers and "
+                "--performance-report out"
+            )
         _build_part(catalog, store, part, preset, given)
         return
+    config, memory_bytes = make_config(preset or "paper", **given), parse_bytes(task_memory)
     committed = build_all(
         catalog,
         store,
-        make_config(preset or "paper", **given),
+        config,
         preset_given=preset is not None,
-        task_memory_bytes=parse_bytes(task_memory),
-        scheduler=scheduler,
-        workers=workers,
+        task_memory_bytes=memory_bytes,
+        cluster=asked_cluster(cluster or "local", workers, insecure, performance_report),
         insecure=insecure,
+        report=performance_report,
         max_voxels=max_voxels,
         rebuild=rebuild,
     )
@@ -147,8 +157,7 @@ def demo(
         make_config(preset or "paper"),
         preset_given=True,
         task_memory_bytes=1_500_000_000,
-        scheduler=None,
-        workers=workers,
+        cluster=asked_cluster("local", workers, insecure=False, report=None),
     )
     say(f"3. c2s-data inspect {store}")
     print_store(console(), store_summary(open_store(store)))
@@ -166,9 +175,9 @@ def build_all(
     *,
     preset_given: bool,
     task_memory_bytes: int,
-    scheduler: str | None,
-    workers: int | None,
+    cluster: ClusterSpec | None,
     insecure: bool = False,
+    report: Path | None = None,
     max_voxels: int = 1024**3,
     rebuild: bool = False,
 ) -> Committed:
@@ -195,10 +204,11 @@ def build_all(
                 catalog,
                 store,
                 config,
-                scheduler=scheduler,
-                workers=workers,
+                cluster=cluster,
                 task_memory_bytes=task_memory_bytes,
                 insecure=insecure,
+                report=report,
+                tell=say,
                 max_voxels=max_voxels,
                 rebuild=rebuild,
                 on_plan=on_plan,

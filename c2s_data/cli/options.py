@@ -17,23 +17,8 @@ PresetOption = Annotated[
 MaxVoxelsOption = Annotated[
     int, typer.Option(min=1, help="Maps of more voxels are refused from their headers.")
 ]
-InsecureOption = Annotated[
-    bool,
-    typer.Option(
-        "--insecure",
-        help="Use a cluster beyond this machine without TLS: whoever reaches its network can read "
-        "what it does and run code on it.",
-    ),
-]
 MemoryOption = Annotated[
     str, typer.Option("--task-memory", help="What one map's task may need at most.")
-]
-SchedulerOption = Annotated[
-    str | None,
-    typer.Option(help="Address of a running Dask scheduler.", show_default="a local cluster"),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Local worker processes.", show_default="one a core")
 ]
 PartOption = Annotated[
     str | None,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.cli.app import app, console, print_json, say
-from c2s_data.cli.options import (
-    JsonOption,
-    MemoryOption,
-    SchedulerOption,
-    StoreArgument,
+from c2s_data.cli.options import JsonOption, MemoryOption, StoreArgument
+from c2s_data.cluster.options import (
+    ClusterOption,
+    InsecureOption,
+    ReportOption,
     WorkersOption,
+    asked_cluster,
 )
 from c2s_data.staged import local_place
 
@@ -126,8 +127,10 @@ def import_records(
         ),
     ] = None,
     task_memory: MemoryOption = "1.5GB",
-    scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
     workers: WorkersOption = None,
+    insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
 ) -> None:
     """Build a store from published data records, or from an export: maps as they are."""
     from c2s_data.cli.building import build_all
@@ -136,6 +139,7 @@ def import_records(
     from c2s_data.records.import_folder import find_records
 
     memory_bytes = parse_bytes(task_memory)
+    asked = asked_cluster(cluster or "local", workers, insecure, performance_report)
     found = find_records(folder, preset)
     catalog = catalog or folder / CATALOG_NAME
     refused = dict(found.refused) | write_import_catalog(found, catalog)
@@ -155,8 +159,9 @@ def import_records(
         found.config,
         preset_given=True,
         task_memory_bytes=memory_bytes,
-        scheduler=scheduler,
-        workers=workers,
+        cluster=asked,
+        insecure=insecure,
+        report=performance_report,
     )
     if refused:
         lines = [f"  {name}: {why}" for name, why in refused.items()]

@@ -85,8 +85,16 @@ class Lease:
         Raises
         ------
         LeaseError
-            If another process has taken it over, because this one was stopped for too long.
+            If another process has taken it over, because this one was stopped for too long, or if
+            this process was forked from the holder.
         """
+        if os.getpid() != self._holder.pid:
+            # Nothing renews it here, and two processes would both believe to hold it.
+            raise LeaseError(
+                f"{self._objects.url}: process {os.getpid()} was forked from {self._holder}, whose "
+                "lease is not its own; nothing was committed; start processes with "
+                "multiprocessing's spawn or forkserver"
+            )
         if _now_s() - self._checked_at < _CHECK_EVERY_S:
             return
         epoch, holder = current(self._objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,11 @@ def console(*, stderr: bool = False) -> Any:  # noqa: ANN401 - rich is imported 
 def say(text: str) -> None:
     """Print a line as it is."""
     console().print(text, markup=False, highlight=False)
+
+
+def tell_unless(silent: bool) -> Callable[[str], None]:
+    """Return how to tell a user who waits something: not at all where JSON is asked for."""
+    return (lambda text: None) if silent else say
 
 
 def print_json(document: object) -> None:

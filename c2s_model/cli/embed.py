@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2s_data.cluster.options import (
+    ClusterOption,
+    InsecureOption,
+    ReportOption,
+    WorkersOption,
+    asked_cluster,
+)
 from c2s_data.errors import ConfigError
 from c2s_data.staged import staged_input
-from c2s_model.cli.app import JsonOption, app, print_json, say
+from c2s_model.cli.app import JsonOption, app, print_json, say, tell_unless
 
 if TYPE_CHECKING:
+    from c2s_data.cluster.spec import ClusterSpec
     from c2s_model.embedding.embed import Embedded
     from c2s_model.embedding.embedders import Embedder
 
@@ -40,15 +48,10 @@ def embed(
         bool,
         typer.Option("--trigrams", help="Hashed residue triplets: for trials, needs no weights."),
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Dask workers to make on this machine.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a running Dask scheduler.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Accept a cluster beyond this machine without TLS.")
-    ] = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Embed the sequences of every entry, for networks of a variant that ends in -seq.
@@ -72,7 +75,8 @@ def embed(
         from c2s_model.embedding.embedders import Esm, Trigrams
 
         model = Esm(esm) if esm is not None else Trigrams()
-        done = _computed(store, model, workers, scheduler, insecure, silent=as_json)
+        asked = asked_cluster(cluster, workers, insecure, performance_report)
+        done = _computed(store, model, asked, insecure, performance_report, silent=as_json)
     if as_json:
         print_json(
             {
@@ -94,9 +98,9 @@ def embed(
 def _computed(
     url: str,
     model: Embedder,
-    workers: int | None,
-    scheduler: str | None,
+    cluster: ClusterSpec | None,
     insecure: bool,
+    report: Path | None,
     *,
     silent: bool,
 ) -> Embedded:
@@ -108,11 +112,14 @@ def _computed(
             say(f"{done} of {total} distinct sequences")
 
     objects = open_objects(url)
-    if workers is None and scheduler is None:
+    if cluster is None:
         return embed_store(objects, model, on_sequence=show)
-    from c2s_data.distribute import connect, map_over_workers
+    from c2s_data.cluster.connect import connect
+    from c2s_data.distribute import map_over_workers
 
     memory = 8 * 10**9  # ESM-2 650M takes 2.6 GB, attention over 2,750 residues as much again
-    with connect(scheduler, workers, memory, insecure=insecure) as client:
+    tell = tell_unless(silent)
+    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
+        tell(f"Dask dashboard: {client.dashboard_link}")
         spread = partial(map_over_workers, client)
         return embed_store(objects, model, spread=spread, on_sequence=show)

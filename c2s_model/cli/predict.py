@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from c2s_data.cluster.options import (
+    ClusterOption,
+    InsecureOption,
+    ReportOption,
+    WorkersOption,
+    asked_cluster,
+)
 from c2s_data.errors import ConfigError
 from c2s_data.staged import staged_input, staged_network
-from c2s_model.cli.app import JsonOption, app, console, print_json, say
+from c2s_model.cli.app import JsonOption, app, console, print_json, say, tell_unless
 
 if TYPE_CHECKING:
+    from c2s_data.cluster.spec import ClusterSpec
     from c2s_data.sources.density_map import OriginRule
     from c2s_model.predict.many import PredictOutcome, PredictTask
     from c2s_model.predict.probabilities import Precision
@@ -100,15 +108,10 @@ def predict(
         int | None,
         typer.Option(min=1, help="Subgrids at once.", show_default="8 on a CPU, 64 on a GPU"),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Spread the store's maps over Dask workers made here.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Spread them over the workers of a running scheduler.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Accept a cluster beyond this machine without TLS.")
-    ] = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predict the probability of every class at every voxel of a map, or of the maps of a store.
@@ -117,14 +120,15 @@ def predict(
     """
     named = [contour, mask, sequence_embedding]
     _check_places(places, store, entry or [], any(one is not None for one in named))
-    of_store = [split, generation, workers, scheduler]
+    of_store = [split, generation, workers, cluster]
     if store is None and (entry or any(one is not None for one in of_store)):
         raise ConfigError(
-            "--split, --entry, --generation, --workers and --scheduler are for the maps of a "
+            "--split, --entry, --generation, --workers and --cluster are for the maps of a "
             "--store; a single map is predicted in this process"
         )
     if store is not None and origin is not None:
         raise ConfigError("--origin places raw maps; those of a store are placed already")
+    asked = asked_cluster(cluster, workers, insecure, performance_report)
     from c2s_model.predict.many import PredictTask
     from c2s_model.predict.predict_map import PredictOptions
     from c2s_model.predict.prepared_density import Interest
@@ -146,7 +150,15 @@ def predict(
         outcomes = [_predict_one(task, silent=as_json)]
     else:
         outcomes = _predict_store(
-            task, store, generation, split, entry or [], workers, scheduler, insecure, as_json
+            task,
+            store,
+            generation,
+            split,
+            entry or [],
+            asked,
+            insecure,
+            performance_report,
+            as_json,
         )
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     if as_json:
@@ -190,9 +202,9 @@ def _predict_store(
     generation: int | None,
     split: str | None,
     entries: list[str],
-    workers: int | None,
-    scheduler: str | None,
+    cluster: ClusterSpec | None,
     insecure: bool,
+    report: Path | None,
     silent: bool,
 ) -> list[PredictOutcome]:
     from c2s_data.store.reader import open_store
@@ -210,12 +222,15 @@ def _predict_store(
                 _tell(outcome, f"{len(ended)} of {len(tasks)}, ")
         return ended
 
-    if workers is None and scheduler is None:
+    if cluster is None:
         return told(predict_many(tasks))
-    from c2s_data.distribute import connect, map_over_workers
+    from c2s_data.cluster.connect import connect
+    from c2s_data.distribute import map_over_workers
 
     voxels = max(_voxels(store.entry(task.name).shape_zyx) for task in tasks)
-    with connect(scheduler, workers, task_memory(card, voxels), insecure=insecure) as client:
+    memory, tell = task_memory(card, voxels), tell_unless(silent)
+    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
+        tell(f"Dask dashboard: {client.dashboard_link}")
         return told(predict_many(tasks, partial(map_over_workers, client)))
 
 

@@ -112,7 +112,7 @@ def test_other_options_do_not_resume(catalog: Path, store: Path) -> None:
         (["plan", "none.csv", "{out}"], "cannot be read"),
         (["build", "{catalog}", "{out}", "--part", "x"], "3/16"),
         (["build", "{catalog}", "{out}", "--part", "1/2"], "has no plan"),
-        (["build", "{catalog}", "{out}", "--part", "1/2", "--workers", "2"], "leave --scheduler"),
+        (["build", "{catalog}", "{out}", "--part", "1/2", "--workers", "2"], "leave --cluster"),
         (["status", "{out}"], "has no plan"),
         (["commit", "{out}"], "has no plan"),
     ],

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
+from c2s_data.cluster.connect import connect
 from c2s_data.config import make_config
-from c2s_data.distribute import build_store, connect, map_over_workers, run_on_client
+from c2s_data.distribute import build_store, map_over_workers, run_on_client
 from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
@@ -109,11 +110,11 @@ def test_running_scheduler_is_used_and_a_wrong_address_is_said(
     ) as cluster:
         address = cluster.scheduler_address
         store = tmp_path / "remote.zarr"
-        committed = build_store(catalog, store, CONFIG, scheduler=address)
+        committed = build_store(catalog, store, CONFIG, cluster=address)
         with pytest.raises(ConfigError, match="--workers"):
-            build_store(catalog, tmp_path / "x.zarr", CONFIG, scheduler=address, workers=2)
+            build_store(catalog, tmp_path / "x.zarr", CONFIG, cluster=address, workers=2)
     assert committed.generation == 1
-    monkeypatch.setattr("c2s_data.distribute.CONNECT_TIMEOUT", "1s")
+    monkeypatch.setattr("c2s_data.cluster.connect.CONNECT_TIMEOUT", "1s")
     with (
         pytest.raises(ConfigError, match="no Dask scheduler answers"),
         connect("tcp://127.0.0.1:9"),
@@ -152,7 +153,7 @@ def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
 ) -> None:
     from distributed import Client, LocalCluster
 
-    monkeypatch.setattr("c2s_data.distribute.WORKERS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("c2s_data.cluster.settings.WORKERS_TIMEOUT_S", 1.0)
     monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.2)
     plan = make_plan(read_catalog(catalog), CONFIG)
     url = str(tmp_path / "lonely.zarr")

@@ -62,6 +62,13 @@ MAY_IMPORT = {
         "c2s_data.transforms",
         "c2s_data.store",
     ),
+    "c2s_data.cluster": (
+        "c2s_data.errors",
+        "c2s_data.config",
+        "c2s_data.plan",  # what a task may need
+        "c2s_data.sources.bounded_documents",  # YAML
+        "c2s_data.cluster",
+    ),
     "c2s_data.explore": (
         "c2s_data.errors",
         "c2s_data.schema",
@@ -142,9 +149,15 @@ ONLY_IN = {
     "zarr": ("c2s_data.store",),
     "numcodecs": ("c2s_data.store",),
     "google_crc32c": ("c2s_data.store",),
-    "dask": ("c2s_data.distribute",),
-    "distributed": ("c2s_data.distribute",),
+    "dask": ("c2s_data.distribute", "c2s_data.cluster"),
+    "distributed": ("c2s_data.distribute", "c2s_data.cluster"),
+    "dask_jobqueue": ("c2s_data.cluster",),
+    "dask_kubernetes": ("c2s_data.cluster",),
     "c2s_data.distribute": ("c2s_data.cli", "c2s_data.distribute", "c2s_model.cli"),
+    "c2s_data.cluster": (
+        *("c2s_data.cluster", "c2s_data.distribute"),
+        *("c2s_data.cli", "c2s_model.cli"),
+    ),
     "c2s_data.cli": ("c2s_data.cli",),
     "c2s_model.cli": ("c2s_model.cli",),
     "transformers": ("c2s_model.embedding",),
@@ -257,7 +270,9 @@ def test_imports_follow_the_flow(module: Module) -> None:
         ("c2s_data.splitting.tables", "from c2s_data.split_store import split_store"),
         ("c2s_model.nets.unetr", "from c2s_model.training.loop import train"),
         ("c2s_model.evaluation.lddt", "from c2s_model.nets.unetr import Unetr"),
-        ("c2s_model.predict.run", "from c2s_data.distribute import connect"),
+        ("c2s_model.predict.run", "from c2s_data.cluster.connect import connect"),
+        ("c2s_data.build", "from c2s_data.cluster.spec import Local"),
+        ("c2s_data.cli.building", "from dask_jobqueue import SLURMCluster"),
         ("c2s_model.predict.run", "import zarr"),
     ],
 )

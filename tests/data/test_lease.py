@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -149,3 +150,28 @@ def test_documents_say_who_when_and_until(objects: Objects) -> None:
     assert before <= document["taken_at"] <= time.time()
     assert document["expires_at"] == pytest.approx(document["taken_at"] + 60)
     assert unseal(objects.get("_c2s/leases/000001.json"), "lease")["released"]
+
+
+def test_a_lease_is_not_inherited_over_a_fork(objects: Objects) -> None:
+    with hold(objects, "build") as lease:
+        lease.check()
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                lease.check()
+                sender.send("it holds the lease")
+            except LeaseError as error:
+                lease.release()  # as the child's `with` would
+                sender.send(str(error))
+            finally:
+                os._exit(0)
+        assert receiver.poll(30)
+        said = receiver.recv()
+        os.waitpid(pid, 0)
+        assert f"process {pid} was forked from `c2s-data build` of process {os.getpid()}" in said
+        assert "spawn or forkserver" in said
+        lease.check()
+        holder = current(objects)[1]
+        assert holder is not None
+        assert holder.in_force

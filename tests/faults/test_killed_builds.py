@@ -23,8 +23,9 @@ from builds import (
 )
 from guarantees_table import BUDGET, chosen
 
+from c2s_data.cluster.connect import connect
 from c2s_data.config import make_config
-from c2s_data.distribute import connect, run_on_client
+from c2s_data.distribute import run_on_client
 from c2s_data.errors import ClusterError
 from c2s_data.plan import make_plan
 from c2s_data.sources.catalog import read_catalog
@@ -87,7 +88,7 @@ def test_a_killed_scheduler_is_told_and_loses_nothing(
     cluster = Cluster(tmp_path, log, C2S_TEST_DELAY=0.2)
     try:
         cluster.add_workers(2, "--nthreads=1")
-        command = ("build", tiny_catalog, store, PRESET, f"--scheduler={cluster.address}")
+        command = ("build", tiny_catalog, store, PRESET, f"--cluster={cluster.address}")
         with building(tmp_path, *command) as build:
             build.log_path = log
             let_some_finish(build, store, random.Random(cell))
@@ -106,7 +107,7 @@ def test_a_killed_scheduler_is_told_and_loses_nothing(
 def test_a_frozen_scheduler_is_told(
     tiny_catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("c2s_data.distribute.ANSWER_TIMEOUT_S", 2.0)
+    monkeypatch.setattr("c2s_data.cluster.settings.ANSWER_TIMEOUT_S", 2.0)
     monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.5)
     plan = make_plan(read_catalog(tiny_catalog), make_config("recommended"))
     objects = open_objects(tmp_path / "store.zarr")
@@ -147,7 +148,7 @@ def test_every_way_to_build_gives_the_same_bytes(
         if kind == "threads":
             cluster = Cluster(tmp_path, tmp_path / "cluster.log", **settings)
             cluster.add_workers(1, f"--nthreads={n_workers}")
-            where = f"--scheduler={cluster.address}"
+            where = f"--cluster={cluster.address}"
         else:
             where = f"--workers={n_workers}"
         if killed:

@@ -55,7 +55,7 @@ def test_a_frozen_worker_that_revives_after_the_commit_changes_nothing(
     try:
         cluster.add_workers(2, "--nthreads=1", "--no-nanny")
         command = ("build", tiny_catalog, store, "--preset=recommended")
-        with building(tmp_path, *command, f"--scheduler={cluster.address}") as build:
+        with building(tmp_path, *command, f"--cluster={cluster.address}") as build:
             # The workers were started by somebody else and keep their own log.
             build.log_path = tmp_path / "cluster.log"
             assert build.wait_until(build.in_flight), build.output

@@ -11,8 +11,9 @@ import dask
 import pytest
 from builds import building, digests, run
 
+from c2s_data.cluster.connect import connect
 from c2s_data.config import make_config
-from c2s_data.distribute import build_store, connect
+from c2s_data.distribute import build_store
 from c2s_data.errors import ConfigError
 
 PRESET = "--preset=recommended"
@@ -106,13 +107,13 @@ def test_an_address_beyond_this_machine_is_refused_without_tls(address: str, row
 
 def test_the_command_line_refuses_it_too(tiny_catalog: Path, tmp_path: Path) -> None:
     store = tmp_path / "store.zarr"
-    done = run(tmp_path, "build", tiny_catalog, store, PRESET, f"--scheduler={EXPOSED[0]}")
+    done = run(tmp_path, "build", tiny_catalog, store, PRESET, f"--cluster={EXPOSED[0]}")
     assert done.process.returncode == 2
     assert "--insecure" in done.output
 
 
 def test_insecure_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("c2s_data.distribute.CONNECT_TIMEOUT", "500ms")
+    monkeypatch.setattr("c2s_data.cluster.connect.CONNECT_TIMEOUT", "500ms")
     with (
         pytest.raises(ConfigError, match="no Dask scheduler answers"),
         connect(EXPOSED[0], insecure=True),
@@ -180,8 +181,8 @@ def test_a_build_over_tls_and_nobody_without_the_certificates(
     ):
         address = cluster.scheduler_address
         assert address.startswith("tls://127.0.0.1:")
-        build_store(tiny_catalog, tmp_path / "store.zarr", config, scheduler=address)
-        monkeypatch.setattr("c2s_data.distribute.CONNECT_TIMEOUT", "2s")
+        build_store(tiny_catalog, tmp_path / "store.zarr", config, cluster=address)
+        monkeypatch.setattr("c2s_data.cluster.connect.CONNECT_TIMEOUT", "2s")
         with dask.config.set(others), pytest.raises(ConfigError), connect(address):
             pass
         plain = address.replace("tls://", "tcp://")

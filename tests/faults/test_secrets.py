@@ -132,7 +132,7 @@ def test_what_is_submitted_to_dask_holds_no_secret(
     store = tmp_path / "store.zarr"
     with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
-        committed = build_store(one_bad, store, make_config("recommended"), scheduler=address)
+        committed = build_store(one_bad, store, make_config("recommended"), cluster=address)
     assert len(submitted) == 3
     for _, data in submitted:  # a URL and plain facts of the plan: nothing that could hold more
         function, (url, planned, facts), _ = pickle.loads(data)

@@ -1,0 +1,76 @@
+"""The options of every command that can spread its work, defined once for both programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2s_data.errors import ConfigError
+
+if TYPE_CHECKING:
+    from c2s_data.cluster.spec import ClusterSpec
+
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="WHERE",
+        help="local, slurm, slurm-runner, the address of a Dask scheduler, its scheduler file "
+        "*.json, or a YAML file such as deploy/slurm.yaml.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Worker processes to start, at most.",
+        show_default="one a core, or what the YAML file says",
+    ),
+]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Use a cluster beyond this machine without TLS: whoever reaches its network can read "
+        "what it does and run code on it.",
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--performance-report",
+        metavar="FILE",
+        help="Write what Dask measured as one HTML file that loads nothing from elsewhere.",
+    ),
+]
+
+
+def asked_cluster(
+    cluster: str | None, workers: int | None, insecure: bool, report: Path | None
+) -> ClusterSpec | None:
+    """Return the cluster that a command asks for; None if it asks for none.
+
+    In an allocation of ``srun`` every process but one becomes part of the cluster here and never
+    returns: so this comes before anything that only one of them may do.
+
+    Raises
+    ------
+    ConfigError
+        If the options or the YAML file are not usable.
+    """
+    from c2s_data.cluster.spec import SlurmRunner, read_cluster
+
+    if cluster is None and workers is None:
+        if insecure or report is not None:
+            raise ConfigError(
+                "--insecure and --performance-report are of a cluster; add --cluster or --workers"
+            )
+        return None
+    spec = read_cluster(cluster, workers)
+    if isinstance(spec, SlurmRunner):
+        from c2s_data.cluster.slurm_runner import take_part
+
+        take_part(spec, insecure=insecure)
+    return spec
