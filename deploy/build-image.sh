@@ -3,7 +3,8 @@
 # made by debootstrap, layers made by buildah in a chroot. About two minutes, as root, on Debian.
 #     deploy/build-image.sh [TAG] [EXTRAS]
 # Programs: apt-get install debootstrap buildah podman. If PIP_CONFIG_FILE is set, pip in the image
-# reads it while it installs; it is not kept.
+# reads it while it installs; so with CA_BUNDLE, the authorities of a site whose proxy has its own.
+# Neither is kept. DEBIAN_MIRROR names another mirror. A base that was made before is used again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tag=${1:-c2s:latest} extras=${2:-obstore,s3}
@@ -13,15 +14,20 @@ for program in debootstrap buildah podman; do
 done
 [ "$(id -u)" = 0 ] || { echo "debootstrap needs root: run this as root" >&2; exit 1; }
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=chroot
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/root" \
-    ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
-tar -C "$work/root" -c . | podman import - localhost/c2s-base:bookworm
+base=localhost/c2s-base:bookworm
+if ! podman image exists "$base"; then
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm \
+        "$work/system" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
+    tar -C "$work/system" -c . | podman import - "$base"
+fi
 volume=()
 [ -z "${PIP_CONFIG_FILE:-}" ] || volume=(--volume "$PIP_CONFIG_FILE:/etc/pip.conf:ro")
+[ -z "${CA_BUNDLE:-}" ] ||
+    volume+=(--volume "$CA_BUNDLE:/etc/ssl/certs/ca-certificates.crt:ro")
 buildah bud --isolation chroot --network host "${volume[@]}" -f deploy/Dockerfile -t "$tag" \
-    --build-arg BASE=localhost/c2s-base:bookworm --build-arg "EXTRAS=$extras" .
+    --build-arg "BASE=$base" --build-arg "EXTRAS=$extras" .
 container=$(buildah from "$tag")
 buildah run --isolation chroot "$container" -- c2s-data --help >/dev/null
 [ "$(buildah run --isolation chroot "$container" -- id -u)" = 10001 ]
