@@ -52,12 +52,12 @@ SIDE, VOXEL_A = 300, 0.7334
 PUBLISHED_NBYTES = 524_544
 
 
-def make_input(folder: Path, side: int = SIDE) -> Path:
+def make_input(folder: Path, side: int = SIDE, voxel_A: float = VOXEL_A) -> Path:
     """Write map, model and catalog; return the catalog."""
     rng = np.random.default_rng(7)
-    shape, voxel = (side,) * 3, (VOXEL_A,) * 3
+    shape, voxel = (side,) * 3, (voxel_A,) * 3
     values = solvent_noise(rng, shape, voxel, resolution_A=3.0, sd=1.0)
-    structure = assembly(side * VOXEL_A / 2)
+    structure = assembly(side * voxel_A / 2)
     atoms = [atom for chain in structure[0] for residue in chain for atom in residue]
     xyz_A = np.array([atom.pos.tolist() for atom in atoms])
     weight = np.array([atom.element.atomic_number for atom in atoms], float)

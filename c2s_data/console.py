@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from c2s_data.build import EntryOutcome
 from c2s_data.config import BuildConfig
-from c2s_data.plan import Plan
+from c2s_data.estimate import Estimate, cost
+from c2s_data.plan import Plan, PlannedEntry
+from c2s_data.rates import Rates
 
 _PAPER_COSTS = (
     "No --preset given, so this build follows the paper (preset paper), which labels every atom "
@@ -41,15 +46,50 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"about {plan.predicted_bytes / 1e6:,.0f} MB, at most {peak / 1e9:.2f} GB in one task",
         highlight=False,
     )
-    for entry in plan.live:
-        if entry.failure is not None:
-            failed = EntryOutcome(entry.entry_id, entry.failure)
-            console.print(outcome_line(failed), style="red", highlight=False, markup=False)
+    print_failures(console, plan.live)
     if len(plan.buildable) < len(plan.live):
         console.print(
             "The others are built; once these are mended, the same command adds them.",
             style="yellow",
         )
+
+
+def print_failures(console: Console, entries: Iterable[PlannedEntry]) -> None:
+    """Print why entries cannot be built, those of them that cannot."""
+    for entry in entries:
+        if entry.failure is not None:
+            failed = EntryOutcome(entry.entry_id, entry.failure)
+            console.print(outcome_line(failed), style="red", highlight=False, markup=False)
+
+
+def print_estimate(console: Console, taken: Estimate, rates: Rates) -> None:
+    """Print what a build takes, and what that costs at each site of a table of rates."""
+    console.print(
+        f"{taken.n_maps:,} maps ({taken.n_maps - taken.n_typical:,} by their headers, "
+        f"{taken.n_typical:,} not here yet and taken as typical), {taken.n_subgrids:,} subgrids\n"
+        f"core hours {taken.core_s / 3600:,.2f}\n"
+        f"bytes      {taken.input_bytes / 1e9:,.2f} GB of inputs, {taken.store_bytes / 1e9:,.2f} "
+        f"GB of store, which is written and read back\n"
+        f"requests   {taken.n_writes:,} writes and {taken.n_reads:,} reads of "
+        f"{taken.n_objects:,} objects, if the store is on object storage",
+        highlight=False,
+    )
+    table = Table(
+        "site", "cores", "requests", "build", "storage a month", "leaving once", box=SIMPLE
+    )
+    for name, site in rates.sites.items():
+        spent = cost(taken, site)
+        amounts = (spent.cores, spent.requests, spent.build, spent.storage_month, spent.leaving)
+        table.add_row(name, *(f"{amount:,.2f}" for amount in amounts))
+    console.print(table)
+    dates = [price.date for site in rates.sites.values() for price in site.prices()]
+    console.print(
+        f"US dollars, by prices noted from {min(dates)} to {max(dates)}; check them before money "
+        "depends on them (--rates takes your own table)"
+        if dates
+        else "the table of rates has no site, so nothing has a price",
+        highlight=False,
+    )
 
 
 def outcome_line(outcome: EntryOutcome) -> str:

@@ -35,6 +35,8 @@ from c2s_data.store.objects import open_objects
 from c2s_data.store.receipt import write_failure
 
 _LOOK_EVERY_S: Final = 5.0
+_COUNT_EVERY_S: Final = 2.0
+_TOGETHER_S: Final = 0.05
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -66,20 +68,16 @@ def run_on_client(
     suspects: list[PlannedEntry] = []
     try:
         while waiting or len(tasks):
-            # The window is measured anew each time: a cluster may grow or shrink while it works.
-            n_workers = count_workers(client)
-            for _ in range(max(1, n_in_flight(client, n_workers)) - len(tasks)):
-                if waiting:
-                    tasks.submit(waiting.popleft())
-            planned, outcome = tasks.next_ended()
-            if outcome is None:
-                suspects.append(planned)
-            else:
-                on_outcome(outcome)
+            tasks.submit([waiting.popleft() for _ in range(min(tasks.room(), len(waiting)))])
+            for planned, outcome in tasks.ended():
+                if outcome is None:
+                    suspects.append(planned)
+                else:
+                    on_outcome(outcome)
         for suspect in suspects:
-            tasks.submit(suspect, "-alone")
-            _, outcome = tasks.next_ended()
-            on_outcome(outcome or _quarantine(url, suspect))
+            tasks.submit([suspect], "-alone")
+            for _, outcome in tasks.ended():
+                on_outcome(outcome or _quarantine(url, suspect))
     except (CancelledError, OSError) as error:
         raise ClusterError(
             f"the connection to the Dask cluster was lost ({type(error).__name__}); finished maps "
@@ -96,34 +94,61 @@ class _Tasks:
         self._facts = facts
         self._running: dict[str, tuple[PlannedEntry, Future[EntryOutcome]]] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._n_workers, self._count_at = 0, 0.0
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def submit(self, planned: PlannedEntry, suffix: str = "") -> None:
-        """Give an entry to the cluster: its URL and what the plan says of it, nothing else."""
-        key = f"build-{planned.group}-{planned.fingerprint[:12]}{suffix}"
-        future = self._client.submit(
-            build_and_write, self._url, planned, self._facts, key=key, pure=False
-        )
-        self._running[key] = (planned, future)  # Dask forgets a task that nobody holds.
-        future.add_done_callback(lambda ended: self._ended.put(str(ended.key)))
+    def room(self) -> int:
+        """Return how many more entries may be in flight: two a worker there may be, at least one."""
+        # A cluster may grow or shrink while it works, but to ask after every entry about a thousand
+        # workers costs more than all else that is said about it.
+        if time.monotonic() >= self._count_at:
+            self._n_workers = count_workers(self._client)
+            self._count_at = time.monotonic() + _COUNT_EVERY_S
+        return max(0, max(1, n_in_flight(self._client, self._n_workers)) - len(self))
 
-    def next_ended(self) -> tuple[PlannedEntry, EntryOutcome | None]:
-        """Wait for an entry to end; None stands for one that lost several workers."""
+    def submit(self, entries: Sequence[PlannedEntry], suffix: str = "") -> None:
+        """Give entries to the cluster: the URL and what the plan says of them, nothing else."""
+        if not entries:
+            return
+        keys = [f"build-{e.group}-{e.fingerprint[:12]}{suffix}" for e in entries]
+        urls, facts = [self._url] * len(keys), [self._facts] * len(keys)
+        futures = self._client.map(build_and_write, urls, entries, facts, key=keys, pure=False)
+        for key, planned, future in zip(keys, entries, futures, strict=True):
+            self._running[key] = (planned, future)  # Dask forgets a task that nobody holds.
+            future.add_done_callback(lambda ended: self._ended.put(str(ended.key)))
+
+    def ended(self) -> Iterator[tuple[PlannedEntry, EntryOutcome | None]]:
+        """Wait for entries to end and yield all that have; None stands for lost several workers.
+
+        Results of all are asked for at once: each question costs the scheduler as much as a task.
+        """
+        first = self._wait()
+        time.sleep(_TOGETHER_S)  # No worker waits for it: each has a second entry.
+        keys = [first, *(self._ended.get() for _ in range(self._ended.qsize()))]
+        ended = [self._running.pop(key) for key in keys]
+        finished = [(e, future) for e, future in ended if future.status == "finished"]
+        others = [(e, future) for e, future in ended if future.status != "finished"]
+        outcomes = self._client.gather([future for _, future in finished])
+        for (planned, future), outcome in zip(finished, outcomes, strict=True):
+            future.release()  # A key that is still held would give a resumed run the old result.
+            yield planned, outcome
+        for planned, future in others:
+            outcome = _outcome_of(future, planned)
+            future.release()
+            yield planned, outcome
+
+    def _wait(self) -> str:
+        """Wait for the key of an entry that ended, as long as there are workers."""
         seen_worker_at = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
-                planned, future = self._running.pop(self._ended.get(timeout=_LOOK_EVERY_S))
-                break
+                return self._ended.get(timeout=_LOOK_EVERY_S)
             if count_workers(self._client):
                 seen_worker_at = time.monotonic()
             elif time.monotonic() - seen_worker_at > workers_timeout_s(self._client):
                 raise no_workers(self._client)
-        outcome = _outcome_of(future, planned)
-        # A key that is still held would give a resumed run the old result.
-        future.release()
-        return planned, outcome
 
 
 def map_over_workers(

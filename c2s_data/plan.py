@@ -17,7 +17,7 @@ from c2s_data.config import BuildConfig, fingerprint
 from c2s_data.errors import ConfigError, MapError, MapReason
 from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD, masks_of
 from c2s_data.sources.catalog import CatalogEntry
-from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, read_map_header
+from c2s_data.sources.density_map import MAX_VOXELS, read_map_header
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
 from c2s_data.sources.input_file import input_bytes, is_input
 from c2s_data.sources.mask_files import mask_files
@@ -272,7 +272,13 @@ def _plan_entry(
         model_bytes=model_bytes,
         model_sha256=model_sha256,
         side_files=side_files,
-        predicted_bytes=predicted_store_bytes(header, map_bytes, shape_zyx, n_subgrids, config),
+        predicted_bytes=predicted_store_bytes(
+            math.prod(header.shape_zyx) * header.source_dtype.itemsize,
+            map_bytes,
+            shape_zyx,
+            n_subgrids,
+            config,
+        ),
         predicted_memory_bytes=memory,
     )
     if memory > task_memory_bytes:
@@ -328,7 +334,7 @@ def predicted_memory(
 
 
 def predicted_store_bytes(
-    header: MapHeader,
+    source_bytes: int,
     map_bytes: int,
     shape_zyx: tuple[int, int, int],
     n_subgrids: int,
@@ -336,14 +342,13 @@ def predicted_store_bytes(
 ) -> int:
     """Return the bytes that one map should take in the store.
 
-    How well the source file is compressed says how much of the map is empty, masked or coarsely
-    rounded; a map that is not compressed is taken as noise throughout. The share of voxels below
-    zero, which are cut off, is not known from a header. The coefficients were fitted to eleven
-    real and eleven simulated maps: a store of several comes out within 25 %, a single map within
-    a factor of two.
+    ``source_bytes`` are those of its values, ``map_bytes`` those of its file. How well the source
+    file is compressed says how much of the map is empty, masked or coarsely rounded; a map that is
+    not compressed is taken as noise throughout. The share of voxels below zero, which are cut off,
+    is not known from a header. The coefficients were fitted to eleven real and eleven simulated
+    maps: a store of several comes out within 25 %, a single map within a factor of two.
     """
     item = 2 if config.density_dtype == "float16" else 4
-    source_bytes = math.prod(header.shape_zyx) * header.source_dtype.itemsize
     fullness = min(1.0, map_bytes / source_bytes)
     fast = config.compressor == "lz4"
     ratio = (0.75 if fast else 0.68) * fullness**1.1

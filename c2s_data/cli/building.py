@@ -39,11 +39,25 @@ _INTERRUPTED = 130  # what shells report for a command stopped by Ctrl-C
 @takes_config_options
 def plan(
     catalog: CatalogArgument,
-    store: StoreArgument,
+    store: Annotated[
+        str | None, typer.Argument(help="Path or URL of the store; not with --estimate.")
+    ] = None,
     preset: PresetOption = None,
     task_memory: MemoryOption = "1.5GB",
     max_voxels: MaxVoxelsOption = 1024**3,
     rebuild: RebuildOption = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Write nothing; print core hours, requests, bytes and money of the build. Maps "
+            "that are not here yet count as typical ones.",
+        ),
+    ] = False,
+    rates: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of prices and seconds.", show_default="the built-in table"),
+    ] = None,
     *,
     given: dict[str, Any],
 ) -> None:
@@ -59,8 +73,15 @@ def plan(
     from c2s_data.store.objects import open_objects
 
     config = make_config(preset or "paper", **given)
-    print_choices(console(), config, preset_given=preset is not None)
     memory_bytes = parse_bytes(task_memory)
+    if (store is None) != estimate:
+        raise ConfigError("plan takes a store to lay out, or --estimate, which writes nothing")
+    if rates is not None and not estimate:
+        raise ConfigError("--rates is what --estimate reckons with; give both or neither")
+    print_choices(console(), config, preset_given=preset is not None)
+    if store is None:
+        _estimate(catalog, config, memory_bytes, max_voxels, rates)
+        return
     entries, objects = read_catalog(catalog), open_objects(store)
     check_place(objects)
     with hold(objects, "plan") as lease:
@@ -69,6 +90,25 @@ def plan(
     print_plan(console(), made)
     require_space(objects, pending_entries(objects, made))
     if len(made.buildable) < len(made.live):
+        raise typer.Exit(1)
+
+
+def _estimate(
+    catalog: Path, config: BuildConfig, memory_bytes: int, max_voxels: int, rates: Path | None
+) -> None:
+    from c2s_data.console import print_estimate, print_failures
+    from c2s_data.estimate import estimate
+    from c2s_data.plan import make_plan
+    from c2s_data.rates import BUILT_IN, read_rates
+    from c2s_data.sources.catalog import read_catalog
+
+    table = read_rates(rates or BUILT_IN)
+    entries = read_catalog(catalog)
+    made = make_plan(entries, config, task_memory_bytes=memory_bytes, max_voxels=max_voxels)
+    refused = [e for e in made.live if e.failure and e.failure.reason != "not-found"]
+    print_failures(console(), refused)
+    print_estimate(console(), estimate(made, table), table)
+    if refused:
         raise typer.Exit(1)
 
 

@@ -191,11 +191,13 @@ class LocalObjects:
 
     def _files(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         refuse_links(self.url, prefix)
-        pending = [prefix]
+        # Text, because a large store has millions of folders and a Path costs more than a look.
+        pending, root = [prefix], os.fspath(self.root)
         while pending:
             folder = pending.pop()
             try:
-                entries = list(os.scandir(self.root / folder))
+                with os.scandir(f"{root}/{folder}") as found:
+                    entries = list(found)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # Nothing there, or removed since it was listed.
             for entry in entries:

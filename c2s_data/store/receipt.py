@@ -19,7 +19,7 @@ from c2s_data.store.objects import Data, Objects
 from c2s_data.store.sealed import seal, unseal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # A large store has millions.
 class WrittenObject:
     """One object of the store: its name, size and sha256 (hex)."""
 

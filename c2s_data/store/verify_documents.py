@@ -181,6 +181,8 @@ class _Reading:
         inputs: dict[str, tuple[InputFile, ...]] = {}
         for one in reversed(kept):
             inputs |= one.manifest.inputs if one.manifest else {}
+        # A receipt and the manifest name the same objects, millions of them: keep each name once.
+        named = {item.key: item for _, item in manifest_rows(kept)}
         receipts = {}
         for entry in plan.entries:
             key, was_committed = receipt_key(entry.group), entry.group in inputs
@@ -197,7 +199,10 @@ class _Reading:
             elif was_committed and receipt.inputs != inputs[entry.group]:
                 self._fault("inconsistent", key, "names other inputs than the manifest")
             else:
-                receipts[entry.group] = receipt
+                shared = (named.get(item.key) for item in receipt.objects)
+                both = zip(receipt.objects, shared, strict=True)
+                objects = tuple(item if item != known else known for item, known in both)
+                receipts[entry.group] = replace(receipt, objects=objects)
         return receipts
 
     def _receipt(self, group: str, key: str) -> Receipt | None:
