@@ -37,7 +37,7 @@ import numpy as np
 from noop_build import noop_build
 
 from c2s_data import distribute
-from c2s_data.cluster_settings import SETTINGS
+from c2s_data.cluster.settings import SETTINGS
 from c2s_data.config import make_config
 from c2s_data.estimate import build_seconds
 from c2s_data.plan import PlannedEntry, plan_of, with_rows

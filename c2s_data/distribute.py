@@ -100,7 +100,7 @@ class _Tasks:
         return len(self._running)
 
     def room(self) -> int:
-        """Return how many more entries may be in flight: two a worker there may be, at least one."""
+        """Return how many more entries may be in flight: two a worker, at least one."""
         # A cluster may grow or shrink while it works, but to ask after every entry about a thousand
         # workers costs more than all else that is said about it.
         if time.monotonic() >= self._count_at:

@@ -94,7 +94,7 @@ def plan(
 
 
 def _estimate(
-    catalog: Path, config: BuildConfig, memory_bytes: int, max_voxels: int, rates: Path | None
+    catalog: str, config: BuildConfig, memory_bytes: int, max_voxels: int, rates: Path | None
 ) -> None:
     from c2s_data.console import print_estimate, print_failures
     from c2s_data.estimate import estimate
