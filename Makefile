@@ -82,7 +82,7 @@ test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everyth
 	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
 
 test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) ## a real S3 server here: build, train, copy; AZURE=1: Azurite too
-	$(BIN)/python -m pytest tests/cloud $(PYTEST_ARGS)
+	$(PYTEST) --dist loadfile tests/cloud $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
