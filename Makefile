@@ -52,7 +52,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cloud test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cloud test-cluster test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,10 @@ test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everyth
 
 test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) ## a real S3 server here: build, train, copy; AZURE=1: Azurite too
 	$(PYTEST) --dist loadfile tests/cloud $(PYTEST_ARGS)
+
+test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, training, SSH (5 minutes)
+	tests/cluster/install
+	$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1

@@ -95,7 +95,8 @@ def _cluster(spec: Slurm, memory_bytes: int, *, insecure: bool) -> Any:  # noqa:
             death_timeout=DEATH_TIMEOUT_S,
             worker_extra_args=[
                 *("--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s"),
-                "--no-dashboard",
+                # Their pages know neither TLS nor passwords.
+                *("--dashboard-address", "127.0.0.1:0"),
             ],
             scheduler_options={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,

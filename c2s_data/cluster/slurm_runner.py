@@ -9,9 +9,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Final, Never
 
 import dask
+from distributed import Security, rpc
 
 from c2s_data.cluster.certificates import read_temporary, remove_temporary, write_temporary
 from c2s_data.cluster.settings import DEATH_TIMEOUT_S, settings_of
@@ -45,10 +46,19 @@ def slurm_runner(spec: SlurmRunner, memory_bytes: int, *, insecure: bool) -> Ite
 
     take_part(spec, insecure=insecure)
     job, _ = _place(os.environ)
-    security = None
+    security = Security()
     if not insecure:
         security = read_temporary(_certificates(spec, job), timeout_s=DEATH_TIMEOUT_S)
-    with dask.config.set(_tls(security)), SLURMRunner(scheduler_file=_file(spec)) as runner:
+
+    class Runner(SLURMRunner):
+        """Ends the scheduler over TLS, too."""
+
+        async def before_client_start(self) -> None:
+            arguments = security.get_connection_args("client")
+            comm = rpc(self.scheduler_address, connection_args=arguments)
+            self.scheduler_comm = comm  # type: ignore[assignment]
+
+    with Runner(scheduler_file=_file(spec)) as runner:  # type: ignore[no-untyped-call]
         yield Started(runner, security=security)
 
 
@@ -77,19 +87,6 @@ def _certificates(spec: SlurmRunner, job: str) -> Path:
     return spec.shared_directory.absolute() / f".c2s-tls-{job}"
 
 
-def _tls(security: Any) -> dict[str, Any]:  # noqa: ANN401 - distributed.Security
-    if security is None:
-        return {}
-    return {
-        "distributed.comm.require-encryption": True,
-        "distributed.comm.tls.ca-file": security.tls_ca_file,
-    } | {
-        f"distributed.comm.tls.{role}.{part}": getattr(security, f"tls_{role}_{part}")
-        for role in ("client", "worker", "scheduler")
-        for part in ("cert", "key")
-    }
-
-
 def _run(spec: SlurmRunner, job: str, rank: int, *, insecure: bool) -> Never:
     from dask_jobqueue.slurm import SLURMRunner
 
@@ -116,6 +113,8 @@ def _run(spec: SlurmRunner, job: str, rank: int, *, insecure: bool) -> Never:
                     "nthreads": 1,
                     "memory_limit": spec.memory_per_worker or 2 * DEFAULT_TASK_MEMORY,
                     "death_timeout": DEATH_TIMEOUT_S,
+                    # It knows neither TLS nor passwords.
+                    "dashboard_address": "127.0.0.1:0",
                 },
             )
     finally:
