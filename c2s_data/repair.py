@@ -7,14 +7,14 @@ is the committed one, so that a repaired store is byte for byte what it was.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
-from c2s_data.build import build_entry, failure_of
-from c2s_data.errors import MapError, MapReason, StoreError
-from c2s_data.plan import Failure, Plan, PlannedEntry, plan_of
+from c2s_data.errors import StoreError
+from c2s_data.plan import Failure, Plan, plan_of
 from c2s_data.plan_document import plan_document
+from c2s_data.rebuild import OTHER_BYTES, DamagedEntry, rebuild_entry, rebuild_in
 from c2s_data.store.commit import commit, shared_objects
 from c2s_data.store.embeddings import EMBEDDINGS
 from c2s_data.store.generation import plan_copy, swap_latest
@@ -34,17 +34,13 @@ from c2s_data.store.overlay import Overlay
 from c2s_data.store.ownership import Ownership
 from c2s_data.store.receipt import InputFile, WrittenObject, put_checked, write_failure
 from c2s_data.store.sealed import seal
+from c2s_data.store.spread import Spread, in_order, one_after_another
 from c2s_data.store.verify import Fault, Report, verify
 from c2s_data.store.verify_documents import read_documents
 from c2s_data.store.verify_known import Known, generation_of, manifest_rows, refuse_uncommitted
 from c2s_data.store.verify_shared import NextGeneration
-from c2s_data.store.writer import write_entry
 
 OnStep = Callable[[str], None]
-_OTHER_BYTES = (
-    "this program makes other bytes of the recorded inputs than the version that built it; restore "
-    "the object from a copy, or withdraw the entry and build it with --rebuild"
-)
 _PLAN_LOST = (
     "no intact copy of it belongs to the newest generation; restore it from a copy of your own. "
     "Readers need it not; build, commit and the repair of entries do"
@@ -80,7 +76,10 @@ class Repairs:
 
 
 def repair(
-    objects: Objects, report: Report | None = None, on_step: OnStep = lambda what: None
+    objects: Objects,
+    report: Report | None = None,
+    on_step: OnStep = lambda what: None,
+    spread: Spread | None = None,
 ) -> Repairs:
     """Restore what is damaged or gone.
 
@@ -92,6 +91,8 @@ def repair(
         From `verify`; None to run it now, at its default level.
     on_step
         Called with a line before each longer step.
+    spread
+        Verifies, and builds entries anew, on workers; None for this process.
 
     Raises
     ------
@@ -106,8 +107,8 @@ def repair(
     with hold(objects, "repair") as lease:
         if report is None:
             on_step("verifying")
-            report = verify(objects)
-        work = _Repair(objects, report, on_step, lease.check)
+            report = verify(objects, spread=spread)
+        work = _Repair(objects, report, on_step, lease.check, spread)
         work.all()
         after = verify(objects, "quick")
     return Repairs(tuple(dict.fromkeys(work.restored)), work.refused, after)
@@ -115,13 +116,19 @@ def repair(
 
 class _Repair:
     def __init__(
-        self, objects: Objects, report: Report, on_step: OnStep, guard: Callable[[], None]
+        self,
+        objects: Objects,
+        report: Report,
+        on_step: OnStep,
+        guard: Callable[[], None],
+        spread: Spread | None,
     ) -> None:
         self.restored: list[str] = []
         self.refused: dict[str, str] = {}
         self._objects = objects
         self._on_step = on_step
         self._guard = guard
+        self._spread = spread
         self._faults = {fault.key: fault for fault in report.faults}
         self._listing = dict(objects.walk())
 
@@ -141,7 +148,7 @@ class _Repair:
     def _restore(self, key: str, data: bytes, sha256: str | None) -> bool:
         """Write an object if it has the committed sha256; None for one that vouches for itself."""
         if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-            self.refused[key] = _OTHER_BYTES
+            self.refused[key] = OTHER_BYTES
             return False
         self._guard()
         put_checked(self._objects, key, data)
@@ -197,22 +204,34 @@ class _Repair:
         plan = known.plan
         if plan is None:
             return
-        expected = _expected(known)
         inputs = _inputs(known)
-        for planned, keys in self._damaged(plan, expected, inputs):
-            self._on_step(f"{planned.group}: building anew for {len(keys)} objects")
-            try:
-                self._rebuild(planned, plan, keys, expected, inputs.get(planned.group))
-            except StoreError:
-                raise
-            except Exception as error:  # noqa: BLE001 - one entry must never stop the others
-                why = failure_of(error)
-                text = f"its inputs cannot be used: {why.message} [{why.reason}]"
-                self.refused |= dict.fromkeys(keys, text)
+        works = self._told(self._damaged(plan, _expected(known), inputs))
+        again = partial(rebuild_entry, self._objects.url, plan.config)
+        if self._spread is None:
+            again = partial(rebuild_in, self._objects, plan.config, self._guard)
+        for work, done in in_order(self._spread or one_after_another, again, works):
+            if isinstance(done, StoreError):
+                raise done
+            if isinstance(done, Exception):
+                self.refused |= dict.fromkeys(work.keys, f"building it anew failed: {done}")
+                continue
+            self._guard()
+            self._listing |= done.restored
+            self.restored += done.restored
+            self.refused |= done.refused
+
+    def _told(self, works: Iterable[DamagedEntry]) -> Iterator[DamagedEntry]:
+        for work in works:
+            self._guard()
+            self._on_step(f"{work.planned.group}: building anew for {len(work.keys)} objects")
+            yield work
 
     def _damaged(
-        self, plan: Plan, expected: Mapping[str, WrittenObject], inputs: Mapping[str, Any]
-    ) -> Iterator[tuple[PlannedEntry, list[str]]]:
+        self,
+        plan: Plan,
+        expected: Mapping[str, WrittenObject],
+        inputs: Mapping[str, tuple[InputFile, ...]],
+    ) -> Iterator[DamagedEntry]:
         owners = Ownership(plan)
         groups: dict[int, list[str]] = {}
         for key, fault in self._faults.items():
@@ -221,31 +240,15 @@ class _Repair:
             wanted = key in expected or (is_receipt and owner and owner.group in inputs)
             if owner is not None and wanted and fault.kind not in ("unexpected", "inconsistent"):
                 groups.setdefault(owner.map_index, []).append(key)
+        of_group: dict[str, dict[str, WrittenObject]] = {}
+        for key, item in expected.items():
+            owner = owners.of(key)
+            if owner is not None and owner.map_index in groups:
+                of_group.setdefault(owner.group, {})[key] = item
         for index, keys in sorted(groups.items()):
-            yield plan.entries[index], keys
-
-    def _rebuild(
-        self,
-        planned: PlannedEntry,
-        plan: Plan,
-        keys: list[str],
-        expected: Mapping[str, WrittenObject],
-        inputs: tuple[InputFile, ...] | None,
-    ) -> None:
-        made = build_entry(planned, plan.config)
-        if inputs is not None and made.inputs != inputs:
-            changed = sorted({f.name for f in set(made.inputs) ^ set(inputs)})
-            what = f"{', '.join(changed)}: not the file that the entry was built from; restore it"
-            raise MapError(MapReason.CHANGED, what)
-        overlay = Overlay(self._objects, keep=keys)
-        receipt = write_entry(overlay, Layout.of(plan.config), planned, made)
-        same = all(expected.get(item.key, item).sha256 == item.sha256 for item in receipt.objects)
-        for key in keys:
-            if key == receipt_key(planned.group) and not same:
-                self.refused[key] = _OTHER_BYTES
-            else:
-                item = expected.get(key)
-                self._restore(key, overlay.written[key], item.sha256 if item else None)
+            planned = plan.entries[index]
+            group = planned.group
+            yield DamagedEntry(planned, tuple(keys), of_group.get(group, {}), inputs.get(group))
 
     def _failures(self, known: Known) -> None:
         rows = (known.kept[0].rows or ()) if known.kept else ()
@@ -280,7 +283,7 @@ class _Repair:
                     self._restore(key, data, committed[key])
                 elif candidate is plan and following.may_hold(key, data):
                     self._restore(key, data, None)
-        self.refused |= dict.fromkeys(self._take(*damaged), _OTHER_BYTES)
+        self.refused |= dict.fromkeys(self._take(*damaged), OTHER_BYTES)
 
     def _embeddings(self, known: Known) -> None:
         """Copy a table back from another generation that was committed with the same one."""

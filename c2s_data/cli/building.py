@@ -18,7 +18,7 @@ from c2s_data.cli.options import (
     RebuildOption,
     StoreArgument,
 )
-from c2s_data.cluster.options import (
+from c2s_data.cluster_options import (
     ClusterOption,
     InsecureOption,
     ReportOption,

@@ -10,6 +10,14 @@ import typer
 
 from c2s_data.cli.app import app, console, say
 from c2s_data.cli.options import JsonOption, StoreArgument
+from c2s_data.cluster_options import (
+    ClusterOption,
+    InsecureOption,
+    ReportOption,
+    WorkersOption,
+    asked_cluster,
+    spread_over,
+)
 from c2s_data.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,23 +104,32 @@ def verify(
     full: Annotated[
         bool, typer.Option("--full", help="Also decode and compare everything.")
     ] = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check every object of a store; exit code 1 if anything is wrong."""
     from c2s_data.cli.app import print_json
-    from c2s_data.errors import ConfigError
     from c2s_data.store.objects import open_objects
     from c2s_data.store.verify import verify as verify_store
 
     if quick and full:
         raise ConfigError("--quick and --full exclude each other")
     level: Level = "quick" if quick else "full" if full else "default"
-    with progress("verifying") as on_progress:
+    asked = asked_cluster(cluster, workers, insecure, performance_report)
+    tell = _tell_unless(as_json)
+    with (
+        spread_over(asked, insecure=insecure, report=performance_report, tell=tell) as spread,
+        progress("verifying") as on_progress,
+    ):
         report = verify_store(
             open_objects(store),
             level,
-            on_fault=lambda fault: None if as_json else say(str(fault)),
+            on_fault=lambda fault: tell(str(fault)),
             on_progress=on_progress,
+            spread=spread,
         )
     if as_json:
         print_json(report.as_json())
@@ -123,13 +140,23 @@ def verify(
 
 
 @app.command()
-def repair(store: StoreArgument, as_json: JsonOption = False) -> None:
+def repair(
+    store: StoreArgument,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    insecure: InsecureOption = False,
+    performance_report: ReportOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Compute anew, from the recorded inputs, what `verify` finds damaged."""
     from c2s_data.cli.app import print_json
     from c2s_data.repair import repair as repair_store
     from c2s_data.store.objects import open_objects
 
-    done = repair_store(open_objects(store), on_step=lambda what: None if as_json else say(what))
+    asked = asked_cluster(cluster, workers, insecure, performance_report)
+    tell = _tell_unless(as_json)
+    with spread_over(asked, insecure=insecure, report=performance_report, tell=tell) as spread:
+        done = repair_store(open_objects(store), on_step=tell, spread=spread)
     if as_json:
         print_json(
             {
@@ -146,6 +173,10 @@ def repair(store: StoreArgument, as_json: JsonOption = False) -> None:
         say(f"restored {len(done.restored)} objects, {len(done.refused)} are left as they are")
     if done.refused or not done.after.is_clean:
         raise typer.Exit(1)
+
+
+def _tell_unless(silent: bool) -> Callable[[str], None]:
+    return (lambda text: None) if silent else say
 
 
 def _print_report(report: Report) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from c2s_data.cli.app import app, console, print_json, say
 from c2s_data.cli.options import JsonOption, MemoryOption, StoreArgument
-from c2s_data.cluster.options import (
+from c2s_data.cluster_options import (
     ClusterOption,
     InsecureOption,
     ReportOption,

@@ -18,10 +18,11 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import Final
+from functools import cached_property, partial
+from typing import Final, TypeVar
 
 from c2s_data import __version__
+from c2s_data.config import BuildConfig
 from c2s_data.errors import StoreError
 from c2s_data.store.commit import shared_objects
 from c2s_data.store.digest import decoded_digest
@@ -29,18 +30,27 @@ from c2s_data.store.index_columns import index_columns
 from c2s_data.store.layout import Layout
 from c2s_data.store.objects import Objects
 from c2s_data.store.receipt import Receipt, WrittenObject
+from c2s_data.store.spread import Spread, in_order
 from c2s_data.store.verify_documents import read_documents
 from c2s_data.store.verify_known import Kept, manifest_rows, refuse_uncommitted
-from c2s_data.store.verify_objects import Comparison, Places
+from c2s_data.store.verify_objects import Comparison, Places, are_intact
 from c2s_data.store.verify_report import Fault, Level, Report
 from c2s_data.store.verify_shared import NextGeneration
 from c2s_data.store.verify_strays import Strays
-from c2s_data.store.verify_values import EntryValues, stored_columns
+from c2s_data.store.verify_values import (
+    CheckedEntry,
+    EntryRows,
+    EntryValues,
+    check_entry,
+    stored_columns,
+)
 
 __all__ = ["Fault", "Level", "Report", "verify"]
 
 _THREADS: Final = 8
-_AT_ONCE, _A_TASK = 256, 8
+_AT_ONCE, _A_TASK, _A_WORKERS_TASK = 256, 8, 64
+_Compared = list[tuple[WrittenObject, list[Fault]]]
+Some = TypeVar("Some")
 OnFault = Callable[[Fault], None]
 OnProgress = Callable[[int, int], None]
 
@@ -50,6 +60,7 @@ def verify(
     level: Level = "default",
     on_fault: OnFault = lambda fault: None,
     on_progress: OnProgress = lambda done, total: None,
+    spread: Spread | None = None,
 ) -> Report:
     """Verify the newest generation of a store and every older one that is kept.
 
@@ -63,6 +74,9 @@ def verify(
         Called with each fault as it is found.
     on_progress
         Called with the bytes that are done and the bytes there are.
+    spread
+        Reads objects and decodes entries on workers, which see the store under the same URL; None
+        for threads of this process.
 
     Raises
     ------
@@ -71,14 +85,20 @@ def verify(
     StoreError
         If the store has another schema version, or does not answer.
     """
-    return _Verifying(objects, level, on_fault, on_progress).all()
+    return _Verifying(objects, level, on_fault, on_progress, spread).all()
 
 
 class _Verifying:
     def __init__(
-        self, objects: Objects, level: Level, on_fault: OnFault, on_progress: OnProgress
+        self,
+        objects: Objects,
+        level: Level,
+        on_fault: OnFault,
+        on_progress: OnProgress,
+        spread: Spread | None,
     ) -> None:
         self._objects = objects
+        self._spread = spread
         self._level = level
         self._on_fault = on_fault
         self._on_progress = on_progress
@@ -203,16 +223,37 @@ class _Verifying:
         if self._level == "full":
             self._total += sum(item.nbytes for r in self._checked for item in r.objects)
 
-        def compared(few: Sequence[WrittenObject]) -> list[tuple[WrittenObject, list[Fault]]]:
+        # Sizes were listed already: there is nothing to give to workers.
+        spread = None if self._level == "quick" else self._spread
+        compared = (
+            self._by_threads(compare, items) if spread is None else self._by(spread, compare, items)
+        )
+        for few in compared:
+            for item, faults in few:
+                if faults and not self._is_newer(item.key, places):
+                    self._take(faults)
+            self._progress(item for item, _ in few)
+
+    def _by_threads(self, compare: Comparison, items: list[WrittenObject]) -> Iterator[_Compared]:
+        def compared(few: Sequence[WrittenObject]) -> _Compared:
             return [(item, compare.faults(item, self._listing.get(item.key))) for item in few]
 
         with ThreadPoolExecutor(_THREADS) as pool:
             for some in _batches(items, _AT_ONCE):
-                for few in pool.map(compared, _batches(some, _A_TASK)):
-                    for item, faults in few:
-                        if faults and not self._is_newer(item.key, places):
-                            self._take(faults)
-                    self._progress(item for item, _ in few)
+                yield from pool.map(compared, _batches(some, _A_TASK))
+
+    def _by(
+        self, spread: Spread, compare: Comparison, items: list[WrittenObject]
+    ) -> Iterator[_Compared]:
+        """Let workers read everything, and look again at what they do not find intact."""
+        listed = [(item, self._listing.get(item.key)) for item in items]
+        ask = partial(are_intact, self._objects.url, self._level)
+        for few, found in in_order(spread, ask, _batches(listed, _A_WORKERS_TASK)):
+            intact = [False] * len(few) if isinstance(found, Exception) else found
+            yield [
+                (item, [] if good else compare.faults(item, nbytes))
+                for (item, nbytes), good in zip(few, intact, strict=True)
+            ]
 
     def _progress(self, items: Iterable[WrittenObject]) -> None:
         self._done += sum(item.nbytes for item in items)
@@ -257,15 +298,31 @@ class _Verifying:
         values = EntryValues(self._objects, Layout.of(entries.config), stored, expected)
         by_group = {planned.group: planned for planned in entries.entries}
         digests = []
+        whole = (
+            values.rows_of(by_group[receipt.group])
+            for receipt in self._checked
+            if receipt.group not in damaged
+        )
+        checked = self._checked_entries(values, entries.config, whole)
         for receipt in self._checked:
             if receipt.group not in damaged:
-                found = values.check(by_group[receipt.group])
+                found = next(checked)
                 self._take(found.faults)
                 if receipt.group in live:
                     digests.append(found.digests)
             self._progress(receipt.objects)
         self._take(self._recomputed(newest))
         return decoded_digest(digests)
+
+    def _checked_entries(
+        self, values: EntryValues, config: BuildConfig, entries: Iterable[EntryRows]
+    ) -> Iterator[CheckedEntry]:
+        if self._spread is None:
+            yield from map(values.check, entries)
+            return
+        check = partial(check_entry, self._objects.url, config)
+        for rows, found in in_order(self._spread, check, entries):
+            yield values.check(rows) if isinstance(found, Exception) else found
 
     def _recomputed(self, newest: Kept | None) -> Iterator[Fault]:
         """Compare the shared objects with what they follow from."""
@@ -295,6 +352,6 @@ class _Verifying:
             )
 
 
-def _batches(items: Sequence[WrittenObject], n: int) -> Iterator[Sequence[WrittenObject]]:
+def _batches(items: Sequence[Some], n: int) -> Iterator[Sequence[Some]]:
     for first in range(0, len(items), n):
         yield items[first : first + n]

@@ -18,7 +18,7 @@ from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
 from c2s_data.plan import Plan
 from c2s_data.schema import CLASS_NAMES
 from c2s_data.store.layout import Layout, level_shape
-from c2s_data.store.objects import Objects
+from c2s_data.store.objects import Objects, open_objects
 from c2s_data.store.ownership import Ownership
 from c2s_data.store.receipt import WrittenObject
 from c2s_data.store.shard import ShardIndex, chunk_bounds, shard_index
@@ -122,6 +122,14 @@ class Comparison:
             more = f"{len(bad) - _FAULTS_SHOWN} more chunks fail their crc32c"
             found.append(Fault("changed", item.key, more, None, array))
         return found
+
+
+def are_intact(
+    url: str, level: Level, listed: Sequence[tuple[WrittenObject, int | None]]
+) -> list[bool]:
+    """Say of each object, with its listed size, whether it is as committed; what a worker runs."""
+    compare = Comparison(open_objects(url), level, {}, (), None)
+    return [not compare.faults(item, nbytes) for item, nbytes in listed]
 
 
 def object_sha256(objects: Objects, key: str, nbytes: int) -> str:

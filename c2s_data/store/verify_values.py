@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c2s_data.config import BuildConfig
 from c2s_data.errors import StoreError
 from c2s_data.plan import PlannedEntry
 from c2s_data.schema import INDEX_CHUNK_ROWS
@@ -32,7 +33,7 @@ from c2s_data.store.layout import (
     statistics_key,
 )
 from c2s_data.store.map_group import map_documents
-from c2s_data.store.objects import Objects
+from c2s_data.store.objects import Objects, open_objects
 from c2s_data.store.parquet import decode_table
 from c2s_data.store.shard import decode_chunk, decode_chunks, decode_shard, shard_index
 from c2s_data.store.verify_report import Fault, Kind
@@ -90,9 +91,34 @@ class EntryValues:
         self._stored = stored
         self._expected = expected
 
-    def check(self, planned: PlannedEntry) -> CheckedEntry:
+    def rows_of(self, planned: PlannedEntry) -> EntryRows:
+        """Return an entry with its part of the index columns."""
+        first = planned.first_subgrid
+        rows = slice(first, first + planned.n_subgrids)
+        expected = self._expected
+        return EntryRows(
+            planned,
+            {name: values[rows].copy() for name, values in self._stored.items()},
+            expected and {name: values[rows].copy() for name, values in expected.items()},
+        )
+
+    def check(self, rows: EntryRows) -> CheckedEntry:
         """Decode and compare everything of one entry; holds about as much memory as its build."""
-        return _Checking(self._objects, self._layout, planned, self._stored, self._expected).all()
+        return _Checking(self._objects, self._layout, rows).all()
+
+
+@dataclass(frozen=True)
+class EntryRows:
+    """An entry and its rows of the index columns, as stored and as expected."""
+
+    planned: PlannedEntry
+    stored: Columns
+    expected: Columns | None
+
+
+def check_entry(url: str, config: BuildConfig, rows: EntryRows) -> CheckedEntry:
+    """Check one entry of a store; what a worker runs."""
+    return _Checking(open_objects(url), Layout.of(config), rows).all()
 
 
 class _Checking:
@@ -100,17 +126,13 @@ class _Checking:
         self,
         objects: Objects,
         layout: Layout,
-        planned: PlannedEntry,
-        stored: Columns,
-        expected: Columns | None,
+        rows: EntryRows,
     ) -> None:
         self._objects = objects
         self._layout = layout
-        self._planned = planned
-        first = planned.first_subgrid
-        rows = slice(first, first + planned.n_subgrids)
-        self._index = {name: values[rows] for name, values in stored.items()}
-        self._expected = expected and {name: values[rows] for name, values in expected.items()}
+        self._planned = rows.planned
+        self._index = rows.stored
+        self._expected = rows.expected
         self._found = CheckedEntry()
 
     def all(self) -> CheckedEntry:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.build import failure_of
-from c2s_data.errors import ConfigError, StoreError
+from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry
 from c2s_data.schema import masks_of
 from c2s_data.store.begin import load_plan
@@ -23,6 +23,7 @@ from c2s_data.store.layout import generation_key
 from c2s_data.store.manifest import decode_manifest
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import Store, open_store
+from c2s_data.store.spread import Spread
 from c2s_data.validation.checks import CHECKS, Finding
 from c2s_data.validation.duplicates import duplicates
 from c2s_data.validation.grid import grid
@@ -60,6 +61,7 @@ def validate_store(
     generation: int | None = None,
     exported: Path | None = None,
     jobs: int = 1,
+    spread: Spread | None = None,
     on_entry: OnEntry = lambda done, total: None,
 ) -> Report:
     """Run every check on a committed store.
@@ -77,6 +79,9 @@ def validate_store(
         export would and check that.
     jobs
         Processes; each holds one map.
+    spread
+        Checks entries on workers, which see the store and `exported` under the same names; None
+        for this machine.
     on_entry
         Called with the numbers of finished and of all entries.
 
@@ -102,7 +107,7 @@ def validate_store(
     for finding in duplicates(store, _map_sha256(store)):
         if finding.entry_id in findings:
             findings[finding.entry_id].append(finding)
-    for done, (name, found) in enumerate(_all_entries(store, chosen, exported, jobs), 1):
+    for done, (name, found) in enumerate(_all_entries(store, chosen, exported, jobs, spread), 1):
         findings[name] += found
         on_entry(done, len(chosen))
     return Report(
@@ -170,9 +175,23 @@ def _checks(subject: Subject, opened: _Opened, exported: Path | None) -> Iterato
 
 
 def _all_entries(
-    store: Store, chosen: Sequence[str], exported: Path | None, jobs: int
+    store: Store,
+    chosen: Sequence[str],
+    exported: Path | None,
+    jobs: int,
+    spread: Spread | None,
 ) -> Iterator[tuple[str, list[Finding]]]:
     folder = None if exported is None else str(exported)
+    if spread is not None:
+        check = partial(_validate_by_name, store.url, store.generation, folder)
+        for name, found in spread(check, chosen):
+            if isinstance(found, Exception):
+                raise ClusterError(
+                    f"{name}: no worker could check it ({type(found).__name__}: {found}); check it "
+                    "alone with --entries, or give workers more memory"
+                ) from found
+            yield name, found
+        return
     if min(jobs, len(chosen)) <= 1:
         for name in chosen:
             yield name, validate_entry(store.url, store.generation, name, folder)
@@ -186,6 +205,12 @@ def _all_entries(
         }
         for future in as_completed(waiting):
             yield waiting[future], future.result()
+
+
+def _validate_by_name(
+    url: str, generation: int, exported: str | None, entry_id: str
+) -> list[Finding]:
+    return validate_entry(url, generation, entry_id, exported)
 
 
 @lru_cache(maxsize=1)

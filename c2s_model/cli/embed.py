@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2s_data.cluster.options import (
+from c2s_data.cluster_options import (
     ClusterOption,
     InsecureOption,
     ReportOption,
     WorkersOption,
     asked_cluster,
+    spread_over,
 )
 from c2s_data.errors import ConfigError
 from c2s_data.staged import staged_input
@@ -112,14 +112,9 @@ def _computed(
             say(f"{done} of {total} distinct sequences")
 
     objects = open_objects(url)
-    if cluster is None:
-        return embed_store(objects, model, on_sequence=show)
-    from c2s_data.cluster.connect import connect
-    from c2s_data.distribute import map_over_workers
+    from c2s_model.embedding.embed import one_after_another
 
     memory = 8 * 10**9  # ESM-2 650M takes 2.6 GB, attention over 2,750 residues as much again
     tell = tell_unless(silent)
-    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
-        tell(f"Dask dashboard: {client.dashboard_link}")
-        spread = partial(map_over_workers, client)
-        return embed_store(objects, model, spread=spread, on_sequence=show)
+    with spread_over(cluster, memory, insecure=insecure, report=report, tell=tell) as spread:
+        return embed_store(objects, model, spread=spread or one_after_another, on_sequence=show)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from c2s_data.cluster.options import (
+from c2s_data.cluster_options import (
     ClusterOption,
     InsecureOption,
     ReportOption,
     WorkersOption,
     asked_cluster,
+    spread_over,
 )
 from c2s_data.errors import ConfigError
 from c2s_data.staged import staged_input, staged_network
@@ -222,16 +222,12 @@ def _predict_store(
                 _tell(outcome, f"{len(ended)} of {len(tasks)}, ")
         return ended
 
-    if cluster is None:
-        return told(predict_many(tasks))
-    from c2s_data.cluster.connect import connect
-    from c2s_data.distribute import map_over_workers
+    from c2s_model.predict.many import one_after_another
 
     voxels = max(_voxels(store.entry(task.name).shape_zyx) for task in tasks)
     memory, tell = task_memory(card, voxels), tell_unless(silent)
-    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
-        tell(f"Dask dashboard: {client.dashboard_link}")
-        return told(predict_many(tasks, partial(map_over_workers, client)))
+    with spread_over(cluster, memory, insecure=insecure, report=report, tell=tell) as spread:
+        return told(predict_many(tasks, spread or one_after_another))
 
 
 def _voxels(shape_zyx: tuple[int, int, int]) -> int:

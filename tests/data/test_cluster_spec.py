@@ -157,7 +157,7 @@ def test_loopback_needs_no_tls() -> None:
 def test_a_command_is_told_of_a_wrong_cluster_before_dask_is_imported() -> None:
     script = """
 import sys
-from c2s_data.cluster.options import asked_cluster
+from c2s_data.cluster_options import asked_cluster
 from c2s_data.errors import ConfigError
 assert asked_cluster(None, None, False, None) is None
 assert asked_cluster("slurm", 3, False, None).workers == 3

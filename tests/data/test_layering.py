@@ -153,9 +153,12 @@ ONLY_IN = {
     "distributed": ("c2s_data.distribute", "c2s_data.cluster"),
     "dask_jobqueue": ("c2s_data.cluster",),
     "dask_kubernetes": ("c2s_data.cluster",),
-    "c2s_data.distribute": ("c2s_data.cli", "c2s_data.distribute", "c2s_model.cli"),
+    "c2s_data.distribute": (
+        *("c2s_data.distribute", "c2s_data.cluster_options"),
+        *("c2s_data.cli", "c2s_model.cli"),
+    ),
     "c2s_data.cluster": (
-        *("c2s_data.cluster", "c2s_data.distribute"),
+        *("c2s_data.cluster", "c2s_data.distribute", "c2s_data.cluster_options"),
         *("c2s_data.cli", "c2s_model.cli"),
     ),
     "c2s_data.cli": ("c2s_data.cli",),

@@ -257,7 +257,7 @@ def test_other_bytes_of_the_same_inputs_never_replace_what_was_committed(
         result = plain(planned, config)
         return replace(result, density_zyx=result.density_zyx / np.float16(2))
 
-    monkeypatch.setattr("c2s_data.repair.build_entry", newer_version)
+    monkeypatch.setattr("c2s_data.rebuild.build_entry", newer_version)
     density, ca = "subgrids/density/c/0/0/0/0", "subgrids/ca/c/0/0/0/0"
     flip(objects, density)
     flip(objects, ca)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +14,7 @@ from c2s_data.errors import ConfigError
 
 if TYPE_CHECKING:
     from c2s_data.cluster.spec import ClusterSpec
+    from c2s_data.store.spread import Spread
 
 ClusterOption = Annotated[
     str | None,
@@ -74,3 +78,30 @@ def asked_cluster(
 
         take_part(spec, insecure=insecure)
     return spec
+
+
+@contextlib.contextmanager
+def spread_over(
+    cluster: ClusterSpec | None,
+    task_memory_bytes: int | None = None,
+    *,
+    insecure: bool = False,
+    report: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Spread | None]:
+    """Give what spreads work over a cluster; None, without importing Dask, if there is none.
+
+    Parameters are those of `c2s_data.cluster.connect.connect`, which says what is raised; ``tell``
+    also gets the dashboard's address.
+    """
+    if cluster is None:
+        yield None
+        return
+    from c2s_data.cluster.connect import connect
+    from c2s_data.distribute import map_over_workers
+    from c2s_data.plan import DEFAULT_TASK_MEMORY
+
+    memory = task_memory_bytes or DEFAULT_TASK_MEMORY
+    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
+        tell(f"Dask dashboard: {client.dashboard_link}")
+        yield partial(map_over_workers, client)
