@@ -76,14 +76,18 @@ def test_a_job_cancelled_and_a_node_taken_down_leave_no_trace(
     assert list(tmp_path.glob(".dask-jobqueue*")) == []
 
 
-def test_one_node_gives_the_same_bytes_and_a_report(
+def test_one_node_goes_on_with_what_a_laptop_began_and_reports(
     tiny_catalog: Path, as_on_a_laptop: dict[str, str], slurm: SlurmServer, tmp_path: Path
 ) -> None:
     store, report = tmp_path / "store.zarr", tmp_path / "report.html"
+    for begun in (("plan",), ("build", "--part=1/2")):
+        laptop = run(tmp_path, begun[0], tiny_catalog, store, "--preset=recommended", *begun[1:])
+        assert laptop.process.returncode == 0, laptop.output
     where = slurm_file(tmp_path, partition="one", workers_per_job=2, memory_per_worker="2GB")
     command = build_command(tiny_catalog, store, where, f"--performance-report={report}")
     done = run(tmp_path, *command, SLURM_CONF=slurm.environment["SLURM_CONF"])
     assert done.process.returncode == 0, done.output
+    assert "4 were finished by an earlier run" in done.output
     assert digests(store) == as_on_a_laptop
     assert "build_and_write" in report.read_text("utf-8")
     scripts = [path.name for path in (tmp_path / "slurm-logs").iterdir()]
