@@ -15,7 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 TEMPLATE = Path(__file__).with_name("slurm.conf")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
+PROGRAMS = (
+    "setpriv",
+    "munged",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "squeue",
+    "scancel",
+    "scontrol",
+    "sinfo",
+)
 NODES = ("n1", "n2")
 DEADLINE_S = 60.0
 
@@ -100,7 +110,8 @@ class SlurmServer:
         assert path is not None
         with (self.folder / f"{name or program}.out").open("ab") as stream:
             self._running[name or program] = subprocess.Popen(
-                [path, *options],
+                # Should the tests be killed, their servers end too.
+                ["setpriv", "--pdeathsig", "TERM", path, *options],
                 env=self.environment,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
