@@ -52,7 +52,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo test test-model test-data test-newest test-faults test-cloud test-cluster test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -98,6 +98,10 @@ $(AZURITE):
 $(WEED):
 	$(PIP) install --quiet --no-deps --upgrade --target .cache/seaweedfs '$(SEAWEEDFS)'
 
+docs: $(READY) ## the documentation as HTML in docs/_build, warnings are errors
+	$(PIP) install --quiet $(PIP_FLAGS) --group docs
+	$(BIN)/python docs/build.py docs/_build
+
 lint: $(READY) ## ruff (rules and format) and mypy --strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -113,7 +117,7 @@ constraints: ## pin today's newest versions for $(PYTHON)
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable --exclude torch >> $(PINS)
 
 clean: ## remove environments, caches and the demo
-	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
+	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(CONSTRAINTS) $(SETTINGS)

@@ -1,16 +1,16 @@
-"""The exceptions of the package, one tree.
+"""The exceptions of the package, one tree::
 
-C2SError                    everything this project raises on purpose
-|- MapError                 a density map is refused; ``reason`` is one of `MapReason`
-|- ModelError               an atomic model is refused; ``reason`` is one of `ModelReason`
-|- CatalogError             a catalog CSV is not usable; names the row and the column
-|- ConfigError              options that cannot stand together, or a resume with other options
-|- ClusterError             the Dask cluster was lost, or has no worker that can do the work
-|- StoreError               a store is not what it should be
-   |- NotCommittedError     a reader met a store that no commit has finished
-   |- LeaseError            another process plans, builds or commits in the store just now
-   |- MissingChunkError     an object or chunk that must exist does not
-   |- CorruptChunkError     a chunk whose checksum or codec says it changed
+    C2SError                    everything this project raises on purpose
+    |- MapError                 a density map is refused; ``reason`` is one of `MapReason`
+    |- ModelError               an atomic model is refused; ``reason`` is one of `ModelReason`
+    |- CatalogError             a catalog CSV is not usable; names the row and the column
+    |- ConfigError              options that cannot stand together, or a resume with other options
+    |- ClusterError             the Dask cluster was lost, or has no worker that can do the work
+    |- StoreError               a store is not what it should be
+       |- NotCommittedError     a reader met a store that no commit has finished
+       |- LeaseError            another process plans, builds or commits in the store just now
+       |- MissingChunkError     an object or chunk that must exist does not
+       |- CorruptChunkError     a chunk whose checksum or codec says it changed
 
 Every message tells fact, place and remedy.
 """
