@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from c2s_data.errors import ConfigError, StoreError
+from c2s_data.errors import StoreError
 
 _PIECE_BYTES: Final = 2**23
 _OF_A_RUN: Final = ("best.safetensors", "average.safetensors", "network.safetensors")
@@ -26,11 +26,12 @@ def staged_input(address: str) -> Path:
     Raises
     ------
     StoreError
-        There is nothing of this name, or the service refuses.
+        There is nothing of this name, the service refuses, or a name in a folder leads out of it.
     """
     if "://" not in address:
         return Path(address)
     from c2s_data.sources.input_file import is_input, is_url, local_path  # noqa: PLC0415 - slow
+    from c2s_data.store.address import checked_key  # noqa: PLC0415
     from c2s_data.store.objects import open_objects  # noqa: PLC0415
 
     if not is_url(address):
@@ -41,7 +42,7 @@ def staged_input(address: str) -> Path:
         _copy(address, target)
         return target
     for name, _ in open_objects(address).walk():
-        _copy(f"{address}/{name}", target / name)
+        _copy(f"{address}/{checked_key(name, address)}", target / name)
     if not target.exists():
         raise StoreError(f"{address}: there is no such file or folder; correct the address")
     return target
@@ -64,22 +65,6 @@ def staged_network(address: str) -> Path:
     if not target.exists():
         raise StoreError(f"{address}: neither a network file nor a run; correct the address")
     return target
-
-
-def local_place(address: str) -> Path:
-    """Return the path of what a command writes on this machine's disk.
-
-    Raises
-    ------
-    ConfigError
-        It is a URL: a folder of that name beside the working files would help nobody.
-    """
-    if "://" in address and not address.startswith("file://"):
-        raise ConfigError(
-            f"{address}: this is written on a disk; give a path, then `c2s-data copy` takes the "
-            "folder to a bucket"
-        )
-    return Path(address.removeprefix("file://"))
 
 
 def _copy(address: str, target: Path) -> None:

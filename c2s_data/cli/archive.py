@@ -10,8 +10,8 @@ import typer
 
 from c2s_data.cli.app import app, say
 from c2s_data.errors import C2SError, ConfigError
+from c2s_data.outputs import local_place
 from c2s_data.sources.archive import DATAVERSE, EMDB_API
-from c2s_data.staged import local_place
 
 if TYPE_CHECKING:
     from c2s_data.sources.archive_rows import Found

@@ -16,7 +16,7 @@ from c2s_data.cluster_options import (
     WorkersOption,
     asked_cluster,
 )
-from c2s_data.staged import local_place
+from c2s_data.outputs import local_place
 
 if TYPE_CHECKING:
     from c2s_data.records.export import Exported, ExportedEntry

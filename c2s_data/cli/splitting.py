@@ -11,7 +11,8 @@ import typer
 from c2s_data.cli.app import app, print_json, say
 from c2s_data.cli.options import JsonOption
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import local_place
+from c2s_data.staged import staged_input
 
 if TYPE_CHECKING:
     from c2s_data.leakage import Leakage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place
+from c2s_data.outputs import local_place
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,

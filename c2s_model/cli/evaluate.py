@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import local_place
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import local_place
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import app, say
 
 _FORMATS = (".png", ".svg", ".pdf")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place
+from c2s_data.outputs import output_place
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 from c2s_model.nets.variants import TARGETS, VARIANTS
 
@@ -29,11 +28,11 @@ def _choice(text: str) -> Any:  # noqa: ANN401 - typer's own type is private
 def train(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
     run: Annotated[
-        Path,
+        str,
         typer.Argument(
-            parser=local_place,
+            parser=output_place,
             metavar="RUN",
-            help="New folder, or one of a training to go on with.",
+            help="New folder, or one of a training to go on with; path or URL.",
         ),
     ],
     variant: Annotated[

@@ -127,6 +127,8 @@ MAY_IMPORT = {
         "c2s_data.sources",  # prediction reads a map, evaluation models
         "c2s_data.stored_density",  # a map is prepared as those of a store are
         "c2s_data.embed_store",
+        "c2s_data.outputs",  # a run may be kept in a bucket
+        "c2s_data.output_folder",
         "c2s_data.explore.palette",  # the colors of the classes
         "c2s_model",
     ),
