@@ -42,16 +42,25 @@ class KeptFolder(OutputFolder):
         An empty folder that nobody else uses.
     marker
         Which files vouch for others. What lacks its marker is not brought.
+    drops_halves
+        Remove what lacks its marker with the next sendings: somebody was killed at it.
     guard
         Raises `LeaseError` if another process writes there by now.
     """
 
     def __init__(
-        self, url: str, private: Path, marker: Marker, guard: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        private: Path,
+        marker: Marker,
+        guard: Callable[[], None] = lambda: None,
+        *,
+        drops_halves: bool = False,
     ) -> None:
         super().__init__(private / (url.rpartition("/")[2] or "root"))
         self.path.mkdir()
         self._url, self._marker, self._guard = url, marker, guard
+        self._drops_halves = drops_halves
         self._objects = RemoteObjects(url)
         self._sent: dict[str, tuple[int, int]] = {}
         self._removed: set[str] = set()
@@ -65,8 +74,12 @@ class KeptFolder(OutputFolder):
         """Return a text without the private folder, of which a user knows nothing."""
         return text.replace(str(self.path), self._url)
 
-    def bring(self, choose: Choose = all_of, below: str = "") -> None:
+    def bring(
+        self, choose: Choose = all_of, below: str = "", *, placeholders: bool = False
+    ) -> None:
         """Bring files that are kept and whole; of the others the topmost folders they lie in.
+
+        With ``placeholders`` each of the others is there too, and empty.
 
         Raises
         ------
@@ -78,10 +91,15 @@ class KeptFolder(OutputFolder):
         for name in found:
             if "/" in checked_key(name, self._url):
                 (self.path / name.partition("/")[0]).mkdir(exist_ok=True)
-        # What somebody was killed at is nothing to go on with, and goes with the next sending.
         halves = {name for name in found if not self._is_whole(name, found)}
-        self._sent |= dict.fromkeys(halves, _NOT_HERE)
-        for name in choose([name for name in found if name not in halves]):
+        if self._drops_halves:
+            self._sent |= dict.fromkeys(halves, _NOT_HERE)
+        chosen = set(choose([name for name in found if name not in halves]))
+        for name in found.keys() - chosen if placeholders else ():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).touch()
+            self._sent[name] = _stamp(self.path / name)
+        for name in sorted(chosen):
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with open_input(f"{self._url}/{name}") as source, target.open("wb") as copy:
@@ -93,7 +111,7 @@ class KeptFolder(OutputFolder):
             self._sent[name] = _stamp(target)
 
     def send(self, below: str = "", *, last: bool = False) -> None:
-        """Send what changed since the last time, and remove what is gone.
+        """Send what changed since the last time, below a folder or at the top; remove what is gone.
 
         What went away here goes away there one sending later: while the newest checkpoint is
         replaced, the one before it is still whole. The ``last`` sending leaves nothing.
@@ -109,7 +127,7 @@ class KeptFolder(OutputFolder):
         here = {name: path for path in self._files(below) if (name := self._name(path))}
         changed = {name for name, path in here.items() if self._sent.get(name) != _stamp(path)}
         changed |= self._distrusted(changed) & here.keys()
-        for name in sorted(changed, key=lambda name: (self._vouches(name), name)):
+        for name in sorted(changed, key=lambda name: (self._vouches(name), "/" in name, name)):
             self._put(name, here[name])
         gone = {name for name in self._sent if name not in here and _is_below(name, below)}
         self._delete(gone if last else gone & self._removed)
@@ -118,15 +136,17 @@ class KeptFolder(OutputFolder):
     def forget(self, below: str, keep: Sequence[str] = ()) -> None:
         """Free the disk of what was sent, but for files of the names in ``keep``."""
         for path in self._files(below):
+            if not _is_below(self._name(path), below):
+                continue
             if path.name not in keep and self._sent.pop(self._name(path), None) is not None:
                 path.unlink()
 
     def _files(self, below: str) -> list[Path]:
         """Return what is there; a name that begins with a dot is nobody's but its writer's."""
-        found = (self.path / below).rglob("*")
+        found = {*(self.path / below).rglob("*"), *self.path.iterdir()}
         return [
             path
-            for path in found
+            for path in sorted(found)
             if path.is_file()
             and not any(part.startswith(".") for part in path.relative_to(self.path).parts)
         ]
@@ -173,6 +193,7 @@ def kept_folder(
     *,
     resumable: bool,
     read_only: bool,
+    drops_halves: bool,
 ) -> Iterator[KeptFolder]:
     """Give a folder that is sent when the caller has ended well; see `output_folder`.
 
@@ -186,7 +207,8 @@ def kept_folder(
         removal = stack.enter_context(ExitStack())
         removal.callback(shutil.rmtree, private, ignore_errors=True)
         lease = stack.enter_context(hold(RemoteObjects(url), purpose)) if purpose else None
-        kept = KeptFolder(url, private, marker, lease.check if lease else lambda: None)
+        guard = lease.check if lease else lambda: None
+        kept = KeptFolder(url, private, marker, guard, drops_halves=drops_halves)
         kept.bring(choose)
         try:
             yield kept

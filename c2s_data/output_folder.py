@@ -42,8 +42,10 @@ class OutputFolder:
         """Return a text about `path` as one about `address`."""
         return text
 
-    def bring(self, choose: Choose = all_of, below: str = "") -> None:
-        """Bring files that are kept, below a folder."""
+    def bring(
+        self, choose: Choose = all_of, below: str = "", *, placeholders: bool = False
+    ) -> None:
+        """Bring files that are kept, below a folder; the others as empty ones, if at all."""
 
     def send(self, below: str = "", *, last: bool = False) -> None:
         """Send what changed since the last time, below a folder."""

@@ -7,10 +7,10 @@ machine and sent from there, see `c2s_data.kept_folder`. For a path nothing is b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from c2s_data.errors import ConfigError
 from c2s_data.output_folder import Choose, Marker, OutputFolder, all_of, no_marker
@@ -64,6 +64,7 @@ def output_folder(
     purpose: str | None = None,
     resumable: bool = False,
     read_only: bool = False,
+    drops_halves: bool = False,
 ) -> Iterator[OutputFolder]:
     """Give the folder in which a command writes.
 
@@ -82,6 +83,8 @@ def output_folder(
         Send what is there although the command fails, for the next one to go on with.
     read_only
         Send nothing: the folder is another process's to keep.
+    drops_halves
+        Remove files there that lack what vouches for them.
 
     Raises
     ------
@@ -94,21 +97,48 @@ def output_folder(
     from c2s_data.kept_folder import kept_folder  # noqa: PLC0415 - slow
 
     with kept_folder(
-        address, marker, choose, purpose, resumable=resumable, read_only=read_only
+        address,
+        marker,
+        choose,
+        purpose,
+        resumable=resumable,
+        read_only=read_only,
+        drops_halves=drops_halves,
     ) as kept:
         yield kept
 
 
+class OutputFile(NamedTuple):
+    """A file to be written: where, and how a text about that is one about where it is kept."""
+
+    path: Path
+    told: Callable[[str], str] = str
+
+
 @contextmanager
-def output_file(address: str, *, resumable: bool = False) -> Iterator[Path]:
+def output_file(
+    address: str, *, resumable: bool = False, brings: bool = True
+) -> Iterator[OutputFile]:
     """Give the path at which a command writes one file, with others beside it as it likes.
 
-    Of a folder in a bucket only the file itself is brought, for who must not replace it; raises as
-    `output_folder`.
+    Parameters
+    ----------
+    address
+        Path or URL.
+    resumable
+        As for `output_folder`.
+    brings
+        Bring an earlier file of this name, for who must not replace it.
+
+    Raises
+    ------
+    StoreError
+        As `output_folder`.
     """
     if "://" not in address:
-        yield Path(address)
+        yield OutputFile(Path(address))
         return
     folder, _, name = address.rpartition("/")
-    with output_folder(folder, choose={name}.intersection, resumable=resumable) as kept:
-        yield kept.path / name
+    brought = {name} if brings else set[str]()
+    with output_folder(folder, choose=brought.intersection, resumable=resumable) as kept:
+        yield OutputFile(kept.path / name, kept.told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -52,18 +53,29 @@ def staged_network(address: str) -> Path:
     """Return a local path of a network: of a run in a bucket only the network itself is copied."""
     if "://" not in address or address.endswith(".safetensors"):
         return staged_input(address)
+    from c2s_data.sources.input_file import is_input  # noqa: PLC0415 - slow
+
+    networks = [name for name in _OF_A_RUN if is_input(f"{address.rstrip('/')}/{name}")][:1]
+    target = staged_files(address, (*networks, *_BESIDE_A_NETWORK))
+    if not target.exists():
+        raise StoreError(f"{address}: neither a network file nor a run; correct the address")
+    return target
+
+
+def staged_files(address: str, names: Iterable[str]) -> Path:
+    """Return a local path of a folder: itself, or of one in a bucket a copy of these files.
+
+    There is none where none of them is there.
+    """
     from c2s_data.sources.input_file import is_input, is_url, local_path  # noqa: PLC0415 - slow
 
     if not is_url(address):
         return local_path(address)
     address = address.rstrip("/")
     target = _new_place(address)
-    networks = [name for name in _OF_A_RUN if is_input(f"{address}/{name}")][:1]
-    for name in (*networks, *_BESIDE_A_NETWORK):
+    for name in names:
         if is_input(f"{address}/{name}"):
             _copy(f"{address}/{name}", target / name)
-    if not target.exists():
-        raise StoreError(f"{address}: neither a network file nor a run; correct the address")
     return target
 
 

@@ -100,7 +100,7 @@ def _computed(
     model: Embedder,
     cluster: ClusterSpec | None,
     insecure: bool,
-    report: Path | None,
+    report: str | None,
     *,
     silent: bool,
 ) -> Embedded:

@@ -204,7 +204,7 @@ def _predict_store(
     entries: list[str],
     cluster: ClusterSpec | None,
     insecure: bool,
-    report: Path | None,
+    report: str | None,
     silent: bool,
 ) -> list[PredictOutcome]:
     from c2s_data.store.reader import open_store

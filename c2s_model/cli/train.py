@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.outputs import output_place
+from c2s_data.outputs import local_place, output_place
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 from c2s_model.nets.variants import TARGETS, VARIANTS
 
@@ -116,8 +117,13 @@ def train(
         typer.Option(help="Threads that read, in each of them.", show_default="2, from a bucket 6"),
     ] = None,
     cache: Annotated[
-        str | None,
-        typer.Option(help="Folder that keeps what is read from a bucket.", show_default="none"),
+        Path | None,
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Folder of this machine that keeps what is read from a bucket.",
+            show_default="none",
+        ),
     ] = None,
     cache_size: Annotated[str, typer.Option(help="The most it holds.")] = "20GB",
     generation: Annotated[
@@ -165,7 +171,7 @@ def train(
         device=device,
         workers=workers,
         threads=threads,
-        cache=None if cache is None else CacheOptions(cache, parse_size(cache_size)),
+        cache=None if cache is None else CacheOptions(str(cache), parse_size(cache_size)),
         generation=generation,
         must_resume=resume,
         checkpoint_steps=checkpoint_steps,

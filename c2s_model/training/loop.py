@@ -150,6 +150,7 @@ def _folder_of(address: str, ranks: Ranks) -> AbstractContextManager[OutputFolde
             choose=files_of_run,
             purpose="c2s-model train",
             resumable=True,
+            drops_halves=True,
         )
     return output_folder(address, marker=vouching, choose=beginning, read_only=True)
 

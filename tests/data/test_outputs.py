@@ -64,7 +64,7 @@ def test_a_path_is_the_folder_itself(tmp_path: Path) -> None:
         folder.send()
     assert not (tmp_path / "out").exists()
     with output_file(str(tmp_path / "a.csv")) as path:
-        assert path == tmp_path / "a.csv"
+        assert path == (tmp_path / "a.csv", str)
 
 
 def test_what_is_written_is_kept_and_brought_again(bucket: str) -> None:
@@ -178,7 +178,8 @@ def test_disk_is_freed_and_the_bucket_keeps(bucket: str) -> None:
 def test_one_file_beside_others(bucket: str) -> None:
     put(bucket, "table.csv", b"old")
     put(bucket, "large", bytes(10))
-    with output_file(f"{bucket}/table.csv") as path:
+    with output_file(f"{bucket}/table.csv") as (path, told):
+        assert told(f"{path} is written") == f"{bucket}/table.csv is written"
         assert path.read_bytes() == b"old"
         assert sorted(one.name for one in path.parent.iterdir()) == ["table.csv"]
         path.write_bytes(b"new")
