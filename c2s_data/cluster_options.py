@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -88,12 +89,14 @@ def spread_over(
     *,
     insecure: bool = False,
     report: str | None = None,
+    files: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Spread | None]:
     """Give what spreads work over a cluster; None, without importing Dask, if there is none.
 
-    Parameters are those of `c2s_data.cluster.connect.connect`, which says what is raised; ``tell``
-    also gets the dashboard's address.
+    Parameters are those of `c2s_data.cluster.connect.connect`, which says what is raised; of
+    ``files`` URLs are left out, which workers fetch for themselves; ``tell`` also gets the
+    dashboard's address.
     """
     if cluster is None:
         yield None
@@ -106,7 +109,13 @@ def spread_over(
     with (
         output_file(report, resumable=True) if report else nullcontext() as page,
         connect(
-            cluster, None, memory, insecure=insecure, report=page and page.path, tell=tell
+            cluster,
+            None,
+            memory,
+            insecure=insecure,
+            report=page and page.path,
+            files=[str(Path(file).absolute()) for file in files if "://" not in file],
+            tell=tell,
         ) as client,
     ):
         tell(f"Dask dashboard: {client.dashboard_link}")
