@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
+from c2s_data.outputs import output_file, output_place
 
 if TYPE_CHECKING:
     from c2s_data.cluster.spec import ClusterSpec
@@ -42,9 +43,10 @@ InsecureOption = Annotated[
     ),
 ]
 ReportOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--performance-report",
+        parser=output_place,
         metavar="FILE",
         help="Write what Dask measured as one HTML file that loads nothing from elsewhere.",
     ),
@@ -52,7 +54,7 @@ ReportOption = Annotated[
 
 
 def asked_cluster(
-    cluster: str | None, workers: int | None, insecure: bool, report: Path | None
+    cluster: str | None, workers: int | None, insecure: bool, report: str | None
 ) -> ClusterSpec | None:
     """Return the cluster that a command asks for; None if it asks for none.
 
@@ -80,19 +82,21 @@ def asked_cluster(
     return spec
 
 
-@contextlib.contextmanager
+@contextmanager
 def spread_over(
     cluster: ClusterSpec | None,
     task_memory_bytes: int | None = None,
     *,
     insecure: bool = False,
-    report: Path | None = None,
+    report: str | None = None,
+    files: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Spread | None]:
     """Give what spreads work over a cluster; None, without importing Dask, if there is none.
 
-    Parameters are those of `c2s_data.cluster.connect.connect`, which says what is raised; ``tell``
-    also gets the dashboard's address.
+    Parameters are those of `c2s_data.cluster.connect.connect`, which says what is raised; of
+    ``files`` URLs are left out, which workers fetch for themselves; ``tell`` also gets the
+    dashboard's address.
     """
     if cluster is None:
         yield None
@@ -102,6 +106,17 @@ def spread_over(
     from c2s_data.plan import DEFAULT_TASK_MEMORY
 
     memory = task_memory_bytes or DEFAULT_TASK_MEMORY
-    with connect(cluster, None, memory, insecure=insecure, report=report, tell=tell) as client:
+    with (
+        output_file(report, resumable=True) if report else nullcontext() as page,
+        connect(
+            cluster,
+            None,
+            memory,
+            insecure=insecure,
+            report=page and page.path,
+            files=[str(Path(file).absolute()) for file in files if "://" not in file],
+            tell=tell,
+        ) as client,
+    ):
         tell(f"Dask dashboard: {client.dashboard_link}")
         yield partial(map_over_workers, client)

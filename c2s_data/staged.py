@@ -9,11 +9,12 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from c2s_data.errors import ConfigError, StoreError
+from c2s_data.errors import StoreError
 
 _PIECE_BYTES: Final = 2**23
 _OF_A_RUN: Final = ("best.safetensors", "average.safetensors", "network.safetensors")
@@ -26,11 +27,12 @@ def staged_input(address: str) -> Path:
     Raises
     ------
     StoreError
-        There is nothing of this name, or the service refuses.
+        There is nothing of this name, the service refuses, or a name in a folder leads out of it.
     """
     if "://" not in address:
         return Path(address)
     from c2s_data.sources.input_file import is_input, is_url, local_path  # noqa: PLC0415 - slow
+    from c2s_data.store.address import checked_key  # noqa: PLC0415
     from c2s_data.store.objects import open_objects  # noqa: PLC0415
 
     if not is_url(address):
@@ -41,7 +43,7 @@ def staged_input(address: str) -> Path:
         _copy(address, target)
         return target
     for name, _ in open_objects(address).walk():
-        _copy(f"{address}/{name}", target / name)
+        _copy(f"{address}/{checked_key(name, address)}", target / name)
     if not target.exists():
         raise StoreError(f"{address}: there is no such file or folder; correct the address")
     return target
@@ -51,35 +53,30 @@ def staged_network(address: str) -> Path:
     """Return a local path of a network: of a run in a bucket only the network itself is copied."""
     if "://" not in address or address.endswith(".safetensors"):
         return staged_input(address)
+    from c2s_data.sources.input_file import is_input  # noqa: PLC0415 - slow
+
+    networks = [name for name in _OF_A_RUN if is_input(f"{address.rstrip('/')}/{name}")][:1]
+    target = staged_files(address, (*networks, *_BESIDE_A_NETWORK))
+    if not target.exists():
+        raise StoreError(f"{address}: neither a network file nor a run; correct the address")
+    return target
+
+
+def staged_files(address: str, names: Iterable[str]) -> Path:
+    """Return a local path of a folder: itself, or of one in a bucket a copy of these files.
+
+    There is none where none of them is there.
+    """
     from c2s_data.sources.input_file import is_input, is_url, local_path  # noqa: PLC0415 - slow
 
     if not is_url(address):
         return local_path(address)
     address = address.rstrip("/")
     target = _new_place(address)
-    networks = [name for name in _OF_A_RUN if is_input(f"{address}/{name}")][:1]
-    for name in (*networks, *_BESIDE_A_NETWORK):
+    for name in names:
         if is_input(f"{address}/{name}"):
             _copy(f"{address}/{name}", target / name)
-    if not target.exists():
-        raise StoreError(f"{address}: neither a network file nor a run; correct the address")
     return target
-
-
-def local_place(address: str) -> Path:
-    """Return the path of what a command writes on this machine's disk.
-
-    Raises
-    ------
-    ConfigError
-        It is a URL: a folder of that name beside the working files would help nobody.
-    """
-    if "://" in address and not address.startswith("file://"):
-        raise ConfigError(
-            f"{address}: this is written on a disk; give a path, then `c2s-data copy` takes the "
-            "folder to a bucket"
-        )
-    return Path(address.removeprefix("file://"))
 
 
 def _copy(address: str, target: Path) -> None:

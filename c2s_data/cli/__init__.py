@@ -15,10 +15,13 @@ from c2s_data.cli import (  # noqa: F401 - they register their commands
     validating,
 )
 from c2s_data.cli.app import app, console
+from c2s_data.command_line import add_endpoint
 from c2s_data.errors import C2SError
 from c2s_data.store.traffic import traffic
 
 __all__ = ["app", "main"]
+
+add_endpoint(app)
 
 
 def main() -> None:

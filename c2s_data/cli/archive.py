@@ -10,8 +10,8 @@ import typer
 
 from c2s_data.cli.app import app, say
 from c2s_data.errors import C2SError, ConfigError
+from c2s_data.outputs import local_place, output_file, output_place
 from c2s_data.sources.archive import DATAVERSE, EMDB_API
-from c2s_data.staged import local_place
 
 if TYPE_CHECKING:
     from c2s_data.sources.archive_rows import Found
@@ -39,8 +39,8 @@ DetailsOption = Annotated[
 @app.command()
 def search(
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", parser=local_place, metavar="PATH", help="CSV file to write."),
+        str,
+        typer.Option("--out", "-o", parser=output_place, metavar="PATH", help="CSV file to write."),
     ],
     resolution: Annotated[
         tuple[float, float], typer.Option(help="Lowest and highest resolution in Angstrom.")
@@ -85,23 +85,25 @@ def search(
         fitted_pdb=fitted_pdb,
         raw=query,
     )
-    dropped_path = out.with_name("dropped.csv")
-    if dropped_path == out:
+    if out.rpartition("/")[2] == "dropped.csv":
         raise ConfigError(f"{out}: dropped.csv is written beside the result; name it otherwise")
     hosts = Hosts(FetchPolicy.from_environment())
     say(f"asking {api} for {wanted.text()}")
     found = archive_search.search(wanted, hosts, api=api)
-    replace_table(out, COLUMNS, rows_of(found))
-    faults = _look_up(found, hosts, api) if details else []
-    if details:
-        replace_table(out, COLUMNS, rows_of(found))
-    replace_table(dropped_path, ("emdb_id", "title", "reason"), found.dropped)
+    with output_file(out, brings=False) as (path, told):
+        replace_table(path, COLUMNS, rows_of(found))
+        faults = _look_up(found, hosts, api) if details else []
+        if details:
+            replace_table(path, COLUMNS, rows_of(found))
+        dropped_path = path.with_name("dropped.csv")
+        replace_table(dropped_path, ("emdb_id", "title", "reason"), found.dropped)
+        dropped_place = told(str(dropped_path))
     say(f"{len(found.rows):,} entries: {out}")
     for emdb_id, _, reason in found.dropped[:_SHOWN]:
         say(f"  dropped {emdb_id or '(no id)'}: {reason}")
     if found.dropped:
         more = f", {_SHOWN} shown" if len(found.dropped) > _SHOWN else ""
-        say(f"{len(found.dropped):,} entries dropped{more}: {dropped_path}")
+        say(f"{len(found.dropped):,} entries dropped{more}: {dropped_place}")
     for emdb_id, reason in faults:
         say(f"  {emdb_id}: no details: {reason}")
     if faults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ from c2s_data.cluster_options import (
     asked_cluster,
 )
 from c2s_data.errors import ConfigError
+from c2s_data.outputs import local_place, output_file
+from c2s_data.staged import staged_input
 
 if TYPE_CHECKING:
     from c2s_data.cluster.spec import ClusterSpec
@@ -56,7 +59,12 @@ def plan(
     ] = False,
     rates: Annotated[
         Path | None,
-        typer.Option(help="YAML file of prices and seconds.", show_default="the built-in table"),
+        typer.Option(
+            parser=staged_input,
+            metavar="PATH",
+            help="YAML file of prices and seconds.",
+            show_default="the built-in table",
+        ),
     ] = None,
     *,
     given: dict[str, Any],
@@ -176,7 +184,12 @@ def commit(store: StoreArgument) -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder for inputs, store and picture.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_place, metavar="OUT", help="Folder for inputs, store and picture."
+        ),
+    ],
     preset: PresetOption = "recommended",
     workers: WorkersOption = None,
 ) -> None:
@@ -217,7 +230,7 @@ def build_all(
     task_memory_bytes: int,
     cluster: ClusterSpec | None,
     insecure: bool = False,
-    report: Path | None = None,
+    report: str | None = None,
     max_voxels: int = 1024**3,
     rebuild: bool = False,
 ) -> Committed:
@@ -229,7 +242,9 @@ def build_all(
 
     print_choices(console(), config, preset_given=preset_given)
     url = open_objects(store).url
-    with BuildProgress(console()) as progress:
+    with ExitStack() as stack:
+        page = stack.enter_context(output_file(report, resumable=True)).path if report else None
+        progress = stack.enter_context(BuildProgress(console()))
 
         def on_plan(made: Plan, pending: int, dashboard: str | None) -> None:
             print_plan(console(), made)
@@ -247,7 +262,7 @@ def build_all(
                 cluster=cluster,
                 task_memory_bytes=task_memory_bytes,
                 insecure=insecure,
-                report=report,
+                report=page,
                 tell=say,
                 max_voxels=max_voxels,
                 rebuild=rebuild,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,13 +18,17 @@ from c2s_data.cluster_options import (
     WorkersOption,
     asked_cluster,
 )
-from c2s_data.staged import local_place
+from c2s_data.output_folder import OutputFolder
+from c2s_data.outputs import output_file, output_folder, output_place
 
 if TYPE_CHECKING:
     from c2s_data.records.export import Exported, ExportedEntry
 
 _FolderArgument = Annotated[
-    Path, typer.Argument(parser=local_place, metavar="FOLDER", help="Folder of the data records.")
+    str,
+    typer.Argument(
+        parser=output_place, metavar="FOLDER", help="Path or URL of the folder of data records."
+    ),
 ]
 
 
@@ -53,16 +59,19 @@ def export(
     """Write a store as the published data records; the same command goes on and adds."""
     from c2s_data.records.entry_export import ExportOptions
     from c2s_data.records.export import export_store
+    from c2s_data.records.layout import documents, vouching
 
-    exported = export_store(
-        store,
-        folder,
-        entries=entries,
-        generation=generation,
-        options=ExportOptions(raw_maps=raw_maps, npz=npz, clustalo=clustalo),
-        licence=licence,
-        on_entry=lambda entry: None if as_json else _show(entry),
-    )
+    with output_folder(folder, marker=vouching, choose=documents, resumable=True) as kept:
+        exported = export_store(
+            store,
+            kept.path,
+            entries=entries,
+            generation=generation,
+            options=ExportOptions(raw_maps=raw_maps, npz=npz, clustalo=clustalo),
+            licence=licence,
+            on_entry=lambda entry: None if as_json else _show(entry, kept.told),
+            around=partial(_kept_entry, kept),
+        )
     if as_json:
         print_json(_summary(exported, folder))
     else:
@@ -71,9 +80,18 @@ def export(
         raise typer.Exit(1)
 
 
-def _show(entry: ExportedEntry) -> None:
+@contextmanager
+def _kept_entry(kept: OutputFolder, path: str) -> Iterator[None]:
+    """Have one entry at a time on this machine's disk: all of them may not fit."""
+    kept.bring(below=path)
+    yield
+    kept.send(path)
+    kept.forget(path, keep=("c2s_entry.json",))
+
+
+def _show(entry: ExportedEntry, told: Callable[[str], str]) -> None:
     if entry.failure is not None:
-        say(f"{entry.entry_id}: NOT exported: {entry.failure}")
+        say(told(f"{entry.entry_id}: NOT exported: {entry.failure}"))
         return
     state = f"{entry.n_written} files written" if entry.n_written else "was there already"
     say(f"{entry.entry_id}: {entry.folder}, {state}")
@@ -83,7 +101,7 @@ def _show(entry: ExportedEntry) -> None:
         say(f"  note: {note}")
 
 
-def _show_end(exported: Exported, folder: Path) -> None:
+def _show_end(exported: Exported, folder: str) -> None:
     failed = sum(entry.failure is not None for entry in exported.entries)
     lacking = sum(bool(entry.missing) for entry in exported.entries)
     say(
@@ -96,9 +114,9 @@ def _show_end(exported: Exported, folder: Path) -> None:
             say(f"  {entry_id}: {why}")
 
 
-def _summary(exported: Exported, folder: Path) -> dict[str, object]:
+def _summary(exported: Exported, folder: str) -> dict[str, object]:
     return {
-        "folder": str(folder),
+        "folder": folder,
         "generation": exported.generation,
         "entries_in_folder": exported.n_in_folder,
         "entries": [vars(entry) for entry in exported.entries],
@@ -118,11 +136,11 @@ def import_records(
         ),
     ] = None,
     catalog: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=local_place,
+            parser=output_place,
             metavar="PATH",
-            help="Where to write the catalog.",
+            help="Where to write the catalog, path or URL.",
             show_default="c2s_import.csv in FOLDER",
         ),
     ] = None,
@@ -137,12 +155,20 @@ def import_records(
     from c2s_data.config import parse_bytes
     from c2s_data.records.import_catalog import CATALOG_NAME, write_import_catalog
     from c2s_data.records.import_folder import find_records
+    from c2s_data.records.layout import all_but_arrays
 
     memory_bytes = parse_bytes(task_memory)
     asked = asked_cluster(cluster or "local", workers, insecure, performance_report)
-    found = find_records(folder, preset)
-    catalog = catalog or folder / CATALOG_NAME
-    refused = dict(found.refused) | write_import_catalog(found, catalog)
+    catalog = catalog or f"{folder.rstrip('/')}/{CATALOG_NAME}"
+    with (
+        output_folder(folder, choose=lambda names: (), read_only=True) as kept,
+        output_file(catalog, brings=False) as file,
+    ):
+        kept.bring(all_but_arrays, placeholders=True)
+        found = find_records(kept.path, preset)
+        refused = dict(found.refused) | write_import_catalog(found, file.path)
+        if "://" in folder:
+            file.path.write_text(kept.told(file.path.read_text("utf-8")), "utf-8")
     origin = "an export of this package" if found.is_export else "published records"
     without_model = sum(entry.model is None for entry in found.entries)
     say(

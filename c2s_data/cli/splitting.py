@@ -11,7 +11,8 @@ import typer
 from c2s_data.cli.app import app, print_json, say
 from c2s_data.cli.options import JsonOption
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import output_file, output_place
+from c2s_data.staged import staged_input
 
 if TYPE_CHECKING:
     from c2s_data.leakage import Leakage
@@ -89,22 +90,22 @@ def split(
         bool, typer.Option(help="Compare the proteins of the splits with each other.")
     ] = True,
     splits: Annotated[
-        Path, typer.Option(parser=local_place, metavar="PATH", help="Where the split is written.")
-    ] = Path("splits.csv"),
+        str, typer.Option(parser=output_place, metavar="PATH", help="Where the split is written.")
+    ] = "splits.csv",
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
-            parser=local_place,
+            parser=output_place,
             metavar="PATH",
             help="Copy of the catalog CSV with its split column.",
         ),
     ] = None,
     picture: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=local_place, metavar="PATH", help="Draw the leakage matrix into this PNG."
+            parser=output_place, metavar="PATH", help="Draw the leakage matrix into this PNG."
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, only report.")] = False,
@@ -145,7 +146,8 @@ def split(
         _draw(picture, result.leakage, kind)
         lines.append(f"{picture}: the leakage matrix")
     if not dry_run:
-        write_splits(splits, entries, result.assignments)
+        with output_file(splits, brings=False) as file:
+            write_splits(file.path, entries, result.assignments)
         lines.append(f"{splits}: {len(entries):,} entries")
         lines += _put(source, output, made)
     if as_json:
@@ -163,7 +165,7 @@ def _policy(
     published: Path | None,
     previous: Path | None,
     source: str,
-    output: Path | None,
+    output: str | None,
 ) -> Policy:
     """Check what the options ask for, and return the policy, cluster for recommended."""
     from c2s_data.sequence_clusters import EngineName
@@ -265,13 +267,14 @@ def _absent(what: str, names: Sequence[str]) -> str:
     return f"{what} ids that no entry has: {few(names)}"
 
 
-def _put(source: str, output: Path | None, made: dict[str, str | None]) -> Iterator[str]:
+def _put(source: str, output: str | None, made: dict[str, str | None]) -> Iterator[str]:
     """Write the split into the copy of a catalog, or into the store."""
     if _is_catalog(source):
         if output is not None:
             from c2s_data.splitting.tables import write_catalog_with_split
 
-            write_catalog_with_split(Path(source), output, made)
+            with output_file(output, brings=False) as file:
+                write_catalog_with_split(source, file.path, made, home=output.rpartition("/")[0])
             yield f"{output}: the catalog with its split"
         return
     from c2s_data.split_store import split_store
@@ -287,7 +290,7 @@ def _put(source: str, output: Path | None, made: dict[str, str | None]) -> Itera
     yield "a later build from a catalog follows that catalog's split column: put it there too"
 
 
-def _draw(picture: Path, leakage: Leakage, kind: Policy) -> None:
+def _draw(picture: str, leakage: Leakage, kind: Policy) -> None:
     from c2s_data.explore.leakage import leakage_figure, save_leakage
     from c2s_data.leakage import THRESHOLDS
     from c2s_data.splitting.assignment import SPLITS
@@ -301,7 +304,8 @@ def _draw(picture: Path, leakage: Leakage, kind: Policy) -> None:
         subtitle=f"{leakage.n_pairs:,} pairs of related proteins in different splits, found by "
         f"{leakage.engine}",
     )
-    save_leakage(figure, picture)
+    with output_file(picture, brings=False) as file:
+        save_leakage(figure, file.path)
 
 
 def _document(

@@ -6,7 +6,7 @@ import contextlib
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ import dask
 from distributed import Client, performance_report
 from distributed.versions import VersionMismatchWarning
 
+from c2s_data.cluster.common_ground import check_common_ground
 from c2s_data.cluster.exposure import refuse_exposed
 from c2s_data.cluster.membership import count_workers, join, no_workers, workers_timeout_s
 from c2s_data.cluster.settings import CONNECT_TIMEOUT, settings_of
@@ -40,6 +41,7 @@ def connect(
     *,
     insecure: bool = False,
     report: Path | None = None,
+    files: Sequence[str] = (),
     tell: Tell = _no_one,
 ) -> Iterator[Client]:
     """Give a client of a cluster that has a worker and runs the versions of this process.
@@ -59,6 +61,8 @@ def connect(
         runs code as its owner.
     report
         Where Dask's performance report goes at the end: one HTML file that loads nothing.
+    files
+        Absolute paths of files and folders that every worker must see.
     tell
         Called with what a user who waits wants to know.
 
@@ -67,7 +71,8 @@ def connect(
     ConfigError
         If the scheduler cannot be reached or is not secure, or what was asked for is not usable.
     ClusterError
-        If no worker comes, or scheduler or workers lack the package or run other versions.
+        If no worker comes, if scheduler or workers lack the package or run other versions, or if
+        workers lack files or the endpoint.
     """
     spec = read_cluster(cluster, workers)
     with contextlib.ExitStack() as stack:
@@ -82,6 +87,7 @@ def connect(
             info = client.scheduler_info(n_workers=-1)
             refuse_exposed([info["address"], *info["workers"]])
         versions = check_versions(client)
+        check_common_ground(client, files)
         if report is not None:
             if versions["bokeh"] is None:
                 raise ConfigError("--performance-report: the scheduler has no package bokeh")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from c2s_data.cluster.spec import ClusterSpec, Local, Slurm, SlurmRunner
+from c2s_data.endpoint import endpoint_variables
 
 CONNECT_TIMEOUT: Final = "20s"
 WORKERS_TIMEOUT_S: Final = 300.0
@@ -77,6 +78,8 @@ def settings_of(spec: ClusterSpec) -> dict[str, Any]:
     if isinstance(spec, Local):
         return SETTINGS
     settings = SETTINGS | SPREAD_SETTINGS
+    name = "distributed.nanny.pre-spawn-environ"
+    settings[name] = settings[name] | endpoint_variables()
     # Of one terminal; its empty lines in a log also make Dask give up a worker over SSH.
     del settings["distributed.worker.preload"]
     if isinstance(spec, Slurm):

@@ -16,6 +16,7 @@ from distributed import Security
 from c2s_data.cluster.settings import DEATH_TIMEOUT_S, as_environment, lifetime_s, settings_of
 from c2s_data.cluster.spec import Slurm
 from c2s_data.cluster.started import Started, Tell, need
+from c2s_data.endpoint import endpoint_variables
 from c2s_data.errors import ClusterError, ConfigError
 
 _ONE_THREAD: Final = (
@@ -72,6 +73,7 @@ def _cluster(spec: Slurm, memory_bytes: int, *, insecure: bool) -> Any:  # noqa:
 
     lifetime, stagger = lifetime_s(spec.walltime)
     exports = dict.fromkeys(_ONE_THREAD, "1") | dict(as_environment(settings_of(spec)))
+    exports |= endpoint_variables()
     try:
         return SLURMCluster(
             job_name="c2s-worker",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +76,7 @@ def export_store(
     options: ExportOptions | None = None,
     licence: str | None = None,
     on_entry: Callable[[ExportedEntry], None] = lambda entry: None,
+    around: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
 ) -> Exported:
     """Export a generation of a store.
 
@@ -94,6 +96,9 @@ def export_store(
         Licence of the data, for the cards; nobody but its publisher can name it.
     on_entry
         Called with each entry as it ends.
+    around
+        Surrounds the writing of one entry's folder, given its path below ``folder``: who keeps the
+        records elsewhere brings what is there, and takes away what was written but the document.
 
     Raises
     ------
@@ -111,7 +116,8 @@ def export_store(
     export.begin()
     done = []
     for entry_id in chosen:
-        done.append(export.entry(entry_id))
+        with around(export.names[entry_id].path):
+            done.append(export.entry(entry_id))
         on_entry(done[-1])
     return Exported(store.generation, done, export.finish(licence), store.failures)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -51,6 +51,25 @@ _EMDB_FOLDER: Final = re.compile(r"(?:emd[-_]?)?([0-9]{4,6})", re.ASCII | re.IGN
 def mask_file(mask: str) -> str:
     """Return the file name of a mask, such as ``sec_struc_emd_normalized_map.mrc``."""
     return MASK_PREFIXES[mask] + NORMALIZED_MAP
+
+
+def vouching(name: str) -> str | None:
+    """Return the document that marks the entry's folder as finished that a file lies in."""
+    parts = name.split("/")
+    is_in_entry = len(parts) > 2 and parts[0].startswith("EMD_")
+    return "/".join((*parts[:2], ENTRY_DOCUMENT)) if is_in_entry else None
+
+
+def documents(names: Sequence[str]) -> Sequence[str]:
+    """Return what an export needs to go on; of another folder one file, by which it is refused."""
+    if EXPORT_DOCUMENT not in names:
+        return names[:1]
+    return [name for name in names if name.rpartition("/")[2] in (EXPORT_DOCUMENT, ENTRY_DOCUMENT)]
+
+
+def all_but_arrays(names: Sequence[str]) -> list[str]:
+    """Return what tells of the entries: documents, tables, models, sequences."""
+    return [name for name in names if not name.endswith((".mrc", ".map", ".gz", ".npz"))]
 
 
 def emdb_id_of_folder(name: str) -> str | None:

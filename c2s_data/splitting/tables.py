@@ -17,6 +17,7 @@ from typing import Final
 
 from c2s_data.errors import CatalogError
 from c2s_data.sources.catalog import CatalogEntry
+from c2s_data.sources.input_file import Address, beside, is_url, local_path, open_input
 from c2s_data.splitting.assignment import Assignment, split_word
 
 COLUMNS: Final = ("entry_id", "emdb_id", "pdb_id", "split", "component", "reason")
@@ -132,10 +133,23 @@ def write_splits(path: Path, entries: Sequence[CatalogEntry], made: Sequence[Ass
     _write_csv(path, COLUMNS, rows)
 
 
-def write_catalog_with_split(source: Path, target: Path, split: Mapping[str, str | None]) -> None:
+def write_catalog_with_split(
+    source: Address, target: Path, split: Mapping[str, str | None], *, home: str | None = None
+) -> None:
     """Copy a catalog CSV file with its ``split`` column filled or added; all else as it stands.
 
-    Relative paths stay right only in the same folder, so for another one they are made absolute.
+    Parameters
+    ----------
+    source
+        The catalog, path or URL.
+    target
+        Where the copy is written.
+    split
+        By entry_id.
+    home
+        Folder that the copy lies in at last, a path or URL; None for that of ``target``. Relative
+        paths stay right only in the catalog's own folder, so for another one they are made
+        absolute.
 
     Raises
     ------
@@ -157,12 +171,12 @@ def write_catalog_with_split(source: Path, target: Path, split: Mapping[str, str
         if entry_id not in split:
             raise CatalogError(f"{source}: {entry_id!r} was not there before; run the split again")
         row[place] = split[entry_id] or ""
-    if source.parent.resolve() != target.parent.resolve():
+    if _folder(source) != (_folder(target) if home is None else _folder(f"{home or '.'}/x")):
         for name in {"map", "model", "sequence"} & set(names):
             at = names.index(name)
             for row in body:
                 if row[at].strip():
-                    row[at] = str((source.parent / row[at].strip()).absolute())
+                    row[at] = beside(source, row[at].strip())
     _write_csv(target, header, body)
 
 
@@ -171,9 +185,16 @@ def previous_splits(path: Path) -> dict[str, str]:
     return read_published(path)
 
 
-def _rows(path: Path) -> list[list[str]]:
+def _folder(address: Address) -> str:
+    """Return what two addresses in one folder share."""
+    if is_url(address):
+        return str(address).rpartition("/")[0]
+    return str(local_path(address).parent.resolve())
+
+
+def _rows(path: Address) -> list[list[str]]:
     try:
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise CatalogError(f"{path}: larger than the {MAX_BYTES:,} bytes allowed for a list")

@@ -51,7 +51,8 @@ class Holder:
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.taken_at))
-        return f"`c2s-data {self.purpose}` of process {self.pid} on {self.host}, since {since}"
+        command = self.purpose if self.purpose.startswith("c2s-") else f"c2s-data {self.purpose}"
+        return f"`{command}` of process {self.pid} on {self.host}, since {since}"
 
     @property
     def in_force(self) -> bool:

@@ -48,6 +48,8 @@ class BackboneRequest:
         The mmCIF file; PDB, CSV and report stand beside it.
     work
         Folder of the stages.
+    kept_at
+        Where the model lies in the end, if not at ``out``.
     fasta
         Sequences of all chains; None for a trace without a sequence.
     answer
@@ -64,6 +66,7 @@ class BackboneRequest:
 
     out: Path
     work: Path
+    kept_at: str | None = None
     fasta: Path | None = None
     answer: Path | None = None
     keep: Path | None = None
@@ -72,6 +75,11 @@ class BackboneRequest:
     hmm: Hmm = "gap"
     lambda_: float = 10.0
     overwrite: bool = False
+
+    @property
+    def name(self) -> str:
+        """The model's place, by which a later call knows it."""
+        return self.kept_at or str(self.out.resolve())
 
     def __post_init__(self) -> None:
         if self.fasta is not None and self.answer is not None:

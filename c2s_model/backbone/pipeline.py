@@ -114,7 +114,7 @@ def build_backbone(
         {
             "before": done["trace"].fingerprint,
             "calibration": _digest(request.calibration),
-            "out": str(request.out.resolve()),
+            "out": request.name,
         },
         [path for name, path in files.items() if name not in ("pdb", "report", "picture")],
         lambda: _write_structure(request, chains, points_file, traces_file, files),
@@ -147,7 +147,7 @@ def _claim(request: BackboneRequest) -> None:
 
     The note comes before the model, so that a run that died in between may go on.
     """
-    note, name = request.work / "model.txt", str(request.out.resolve())
+    note, name = request.work / "model.txt", request.name
     ours = note.is_file() and note.read_text(encoding="utf-8") == name
     if request.out.exists() and not ours and not request.overwrite:
         raise ConfigError(

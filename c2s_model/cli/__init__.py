@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from c2s_data.command_line import add_endpoint
 from c2s_data.errors import C2SError
 from c2s_data.store.traffic import traffic
 from c2s_model.cli import (  # noqa: F401 - they register their commands
@@ -21,6 +22,8 @@ from c2s_model.cli import (  # noqa: F401 - they register their commands
 from c2s_model.cli.app import app, console
 
 __all__ = ["app", "main"]
+
+add_endpoint(app)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import local_place, output_file, output_place
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,
@@ -50,22 +51,22 @@ def backbone(
         ),
     ] = None,
     out: Annotated[
-        Path,
+        str,
         typer.Option(
             "--out",
             "-o",
-            parser=local_place,
+            parser=output_place,
             metavar="PATH",
-            help="mmCIF file; PDB, CSV and report beside it.",
+            help="mmCIF file, path or URL; PDB, CSV and report beside it.",
         ),
-    ] = Path("model.cif"),
+    ] = "model.cif",
     work: Annotated[
         Path | None,
         typer.Option(
             parser=local_place,
             metavar="PATH",
-            help="Folder of the stages.",
-            show_default="OUT with .work for .cif",
+            help="Folder of the stages, on this machine's disk.",
+            show_default="OUT with .work for .cif; none is left where OUT is a URL",
         ),
     ] = None,
     also: AlsoOption = None,
@@ -128,36 +129,41 @@ def backbone(
         raise ConfigError(f"{density_map}: there is no such map")
     candidates = candidate_options(preset, threshold, radius, decode_offset)
     interest = Interest(contour, None if mask is None else str(mask))
-    folder = work or out.with_suffix(".work")
-    source = network_source(
-        [run, *(also or [])],
-        lambda config: prepare_raw_map(str(density_map), config, interest),
-        {
-            "sha256": digest_of_file(str(density_map)),
-            "contour": contour,
-            "mask": None if mask is None else digest_of_file(str(mask)),
-        },
-        folder,
-        predict_options(overlap, rotations, device, precision, batch_size),
-    )
-    request = BackboneRequest(
-        out=out,
-        work=folder,
-        fasta=fasta,
-        answer=sequence_from_answer,
-        keep=keep,
-        calibration=calibration or _of_run(run),
-        candidates=candidates,
-        hmm=hmm,
-        lambda_=lambda_,
-        overwrite=overwrite,
-    )
-    request = _with_fitting_calibration(request, asked=calibration is not None)
-    result = build_backbone(source, request, say=_quiet if as_json else say)
+    with output_file(out) as (path, told):
+        # A name with a dot is not sent: the stages are large, and of use to this machine alone.
+        hidden = path.with_name(f".{path.stem}.work")
+        folder = work or (hidden if "://" in out else path.with_suffix(".work"))
+        source = network_source(
+            [run, *(also or [])],
+            lambda config: prepare_raw_map(str(density_map), config, interest),
+            {
+                "sha256": digest_of_file(str(density_map)),
+                "contour": contour,
+                "mask": None if mask is None else digest_of_file(str(mask)),
+            },
+            folder,
+            predict_options(overlap, rotations, device, precision, batch_size),
+        )
+        request = BackboneRequest(
+            out=path,
+            work=folder,
+            kept_at=out if "://" in out else None,
+            fasta=fasta,
+            answer=sequence_from_answer,
+            keep=keep,
+            calibration=calibration or _of_run(run),
+            candidates=candidates,
+            hmm=hmm,
+            lambda_=lambda_,
+            overwrite=overwrite,
+        )
+        request = _with_fitting_calibration(request, asked=calibration is not None)
+        result = build_backbone(source, request, say=_quiet if as_json else say)
+        files = {name: told(str(one)) for name, one in result.files.items()}
     if as_json:
-        print_json(result.as_json())
+        print_json(result.as_json() | {"files": files})
     else:
-        _print(result)
+        _print(result, files)
 
 
 def _quiet(text: str) -> None:
@@ -191,7 +197,7 @@ def _with_fitting_calibration(request: BackboneRequest, *, asked: bool) -> Backb
     return replace(request, calibration=None)
 
 
-def _print(result: BackboneResult) -> None:
+def _print(result: BackboneResult, files: dict[str, str]) -> None:
     built = result.stages["structure"].facts
     for note in [*result.stages["trace"].facts["notes"], *built["notes"]]:
         say(f"note: {note}")
@@ -201,4 +207,4 @@ def _print(result: BackboneResult) -> None:
             f"{one['fragments']} fragments, mean confidence {one['mean_confidence']:.2f}"
         )
     say(f"confidences {built['calibration']}")
-    say("wrote " + ", ".join(str(path) for path in result.files.values()))
+    say("wrote " + ", ".join(files.values()))

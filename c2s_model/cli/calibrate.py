@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place
+from c2s_data.outputs import local_place, output_folder, output_place
+from c2s_data.staged import staged_network
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.cli.backbone_options import (
     AlsoOption,
@@ -36,11 +38,16 @@ if TYPE_CHECKING:
     from c2s_model.backbone.candidate_voxels import CandidateOptions
     from c2s_model.backbone.pipeline import Hmm, PredictionSource
 
+_PICTURE = "calibration.png"
+
 
 @app.command()
 def calibrate(
     run: Annotated[
-        Path, typer.Argument(parser=local_place, metavar="RUN", help="Folder of a training.")
+        str,
+        typer.Argument(
+            parser=output_place, metavar="RUN", help="Folder of a training, path or URL."
+        ),
     ],
     store: Annotated[str, typer.Option(help="The store whose validation maps are built.")],
     split: Annotated[str, typer.Option(help="Which maps of the store.")] = "validation",
@@ -50,8 +57,8 @@ def calibrate(
         typer.Option(
             parser=local_place,
             metavar="PATH",
-            help="Gets the predictions.",
-            show_default="RUN/calibration",
+            help="Gets the predictions, on this machine's disk.",
+            show_default="RUN/calibration; none is left where RUN is a URL",
         ),
     ] = None,
     also: AlsoOption = None,
@@ -82,7 +89,8 @@ def calibrate(
     )
 
     check_hmm(hmm, lambda_)
-    if not run.is_dir():
+    network = staged_network(run)
+    if not network.is_dir():
         raise ConfigError(f"{run} is no folder of a training; the calibration is kept there")
     opened = open_store(store)
     names = [one.entry_id for one in opened.entries if one.split == split][:most]
@@ -91,39 +99,42 @@ def calibrate(
     options = predict_options(overlap, rotations, device, precision, batch_size)
     candidates = candidate_options(preset, threshold, radius, decode_offset)
     tell = (lambda text: None) if as_json else say
-    folder = work or run / "calibration"
+    # A name with a dot is not sent: predictions are large, and of use to this machine alone.
+    own = ".calibration" if "://" in run else "calibration"
 
-    def source_of(entry_id: str) -> PredictionSource:
+    def source_of(folder: Path, entry_id: str) -> PredictionSource:
         from c2s_model.predict.prepared_density import prepare_stored_map
 
         return network_source(
-            [run, *(also or [])],
+            [network, *(also or [])],
             lambda config: prepare_stored_map(opened, entry_id, config),
             {"fingerprint": opened.fingerprint, "entry": entry_id},
             folder,
             options,
         )
 
-    judged = _judged(opened, names, source_of, candidates, hmm, lambda_, tell)
-    made, after = fit_calibration(
-        *judged, {"hmm": hmm, "candidates": candidates.as_json(), "entries": names, "store": store}
-    )
-    confidence, right, _ = judged
-    picture = run / "calibration.png"
-    save_figure(
-        reliability_figure(made, reliability(confidence, right), reliability(after, right)), picture
-    )
-    write_calibration(run / FILE_NAME, made)
+    with output_folder(run, choose=lambda names: ()) as kept:
+        find = partial(source_of, work or kept.path / own)
+        judged = _judged(opened, names, find, candidates, hmm, lambda_, tell)
+        facts = {"hmm": hmm, "candidates": candidates.as_json(), "entries": names, "store": store}
+        made, after = fit_calibration(*judged, facts)
+        confidence, right, _ = judged
+        before = reliability(confidence, right)
+        save_figure(
+            reliability_figure(made, before, reliability(after, right)), kept.path / _PICTURE
+        )
+        write_calibration(kept.path / FILE_NAME, made)
+    document, picture = f"{run}/{FILE_NAME}", f"{run}/{_PICTURE}"
     if as_json:
         from dataclasses import asdict
 
-        print_json({"out": str(run / FILE_NAME), "picture": str(picture), **asdict(made)})
+        print_json({"out": document, "picture": picture, **asdict(made)})
         return
     scores = ", ".join(f"{name} {score:.4f}" for name, score in made.brier.items())
     say(f"{made.n_residues:,} residues of {made.n_entries} maps, {made.share_right:.1%} right")
     say(f"Brier score: {scores}; kept: {made.method}")
     say(f"expected calibration error {made.ece_before:.4f} before, {made.ece_after:.4f} after")
-    say(f"wrote {run / FILE_NAME} and {picture}")
+    say(f"wrote {document} and {picture}")
 
 
 def _judged(

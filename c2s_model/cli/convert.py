@@ -7,14 +7,26 @@ from typing import Annotated
 
 import typer
 
+from c2s_data.outputs import output_file, output_place
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import JsonOption, app, print_json, say
 from c2s_model.nets.variants import TARGETS
 
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="Lightning file that the authors released.")],
-    out: Annotated[Path, typer.Argument(help="New file, *.safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            parser=staged_input,
+            metavar="CHECKPOINT",
+            help="Lightning file that the authors released.",
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Argument(parser=output_place, metavar="OUT", help="New file, *.safetensors."),
+    ],
     heads: Annotated[
         int | None,
         typer.Option(
@@ -34,7 +46,8 @@ def convert(
     """Convert a released checkpoint once, without executing anything in it."""
     from c2s_model.nets.convert import convert as converted
 
-    read, card = converted(checkpoint, out, attention_heads=heads, target=target)
+    with output_file(out) as file:
+        read, card = converted(checkpoint, file.path, attention_heads=heads, target=target)
     if as_json:
         print_json(
             {

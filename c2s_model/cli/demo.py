@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from c2s_data.outputs import local_place
 from c2s_model.cli.app import app, say
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Argument(help="Folder that `c2s-data demo` was given.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_place, metavar="OUT", help="Folder that `c2s-data demo` was given."
+        ),
+    ],
 ) -> None:
     """Trace a backbone through a simulated prediction of the demo's first map, and score it."""
     from c2s_model.demo import backbone_demo

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 def embed(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
     esm: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=staged_input,
             metavar="PATH",
             help="Folder of ESM-2 weights as transformers saves them; never downloaded.",
         ),
@@ -74,9 +73,10 @@ def embed(
     else:
         from c2s_model.embedding.embedders import Esm, Trigrams
 
-        model = Esm(esm) if esm is not None else Trigrams()
+        model = Esm(_absolute(esm)) if esm is not None else Trigrams()
         asked = asked_cluster(cluster, workers, insecure, performance_report)
-        done = _computed(store, model, asked, insecure, performance_report, silent=as_json)
+        files = [] if esm is None else [_absolute(esm)]
+        done = _computed(store, model, asked, insecure, performance_report, files, silent=as_json)
     if as_json:
         print_json(
             {
@@ -95,12 +95,18 @@ def embed(
         say(f"{entry_id}: no embedding: {why}")
 
 
+def _absolute(address: str) -> str:
+    """Return an address that means the same on workers, wherever they started."""
+    return address if "://" in address else str(Path(address).absolute())
+
+
 def _computed(
     url: str,
     model: Embedder,
     cluster: ClusterSpec | None,
     insecure: bool,
-    report: Path | None,
+    report: str | None,
+    files: list[str],
     *,
     silent: bool,
 ) -> Embedded:
@@ -116,5 +122,7 @@ def _computed(
 
     memory = 8 * 10**9  # ESM-2 650M takes 2.6 GB, attention over 2,750 residues as much again
     tell = tell_unless(silent)
-    with spread_over(cluster, memory, insecure=insecure, report=report, tell=tell) as spread:
+    with spread_over(
+        cluster, memory, insecure=insecure, report=report, files=files, tell=tell
+    ) as spread:
         return embed_store(objects, model, spread=spread or one_after_another, on_sequence=show)

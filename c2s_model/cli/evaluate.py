@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place, staged_input
+from c2s_data.outputs import output_folder, output_place
+from c2s_data.staged import staged_input
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 
 if TYPE_CHECKING:
     from c2s_model.evaluation.evaluate import Evaluation
+
+_OF_ONE = ("evaluation.json", "backbone.png")
+_OF_MANY = ("table.md", "table.csv", "scatter.png")
+_RESULTS = frozenset((*_OF_ONE, *_OF_MANY))
 
 
 @app.command()
@@ -30,9 +36,9 @@ def evaluate(
         bool, typer.Option("--table", help="Make one table of many evaluations.")
     ] = False,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=local_place,
+            parser=output_place,
             metavar="PATH",
             help="Folder for evaluation.json and backbone.png; with --table for table.md, "
             "table.csv and scatter.png.",
@@ -51,6 +57,21 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a built backbone against the known structure; --table gathers many scores."""
+    with output_folder(out, choose=_RESULTS.intersection) if out else nullcontext() as folder:
+        place = None if folder is None else folder.path
+        _score(paths, table, entry, resolution, place, overwrite=overwrite, as_json=as_json)
+
+
+def _score(
+    paths: list[Path],
+    table: bool,
+    entry: str | None,
+    resolution: float | None,
+    out: Path | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     if table:
         if entry is not None or resolution is not None:
             raise ConfigError("--entry and --resolution belong to one evaluation, not to a table")
@@ -76,7 +97,7 @@ def _evaluate(
     from c2s_model.evaluation.chains import read_chains, read_model
     from c2s_model.evaluation.evaluate import evaluate_chains
 
-    names = ("evaluation.json", "backbone.png")
+    names = _OF_ONE
     _refuse_to_overwrite(out, names, overwrite=overwrite)
     target, query = read_model(target_path), read_chains(query_path)
     found = evaluate_chains(target.chains, query)
@@ -103,7 +124,7 @@ def _evaluate(
 def _tabulate(paths: list[Path], out: Path | None, *, overwrite: bool, as_json: bool) -> None:
     from c2s_model.evaluation.table import as_csv, as_markdown, find_evaluations, mean_row, read_row
 
-    names = ("table.md", "table.csv", "scatter.png")
+    names = _OF_MANY
     _refuse_to_overwrite(out, names, overwrite=overwrite)
     rows = sorted(map(read_row, find_evaluations(paths)), key=lambda row: row.entry)
     markdown = as_markdown(rows)

@@ -19,7 +19,6 @@ from c2s_data.cluster_options import (
     spread_over,
 )
 from c2s_data.errors import ConfigError
-from c2s_data.staged import staged_input, staged_network
 from c2s_model.cli.app import JsonOption, app, console, print_json, say, tell_unless
 
 if TYPE_CHECKING:
@@ -32,11 +31,10 @@ if TYPE_CHECKING:
 @app.command()
 def predict(
     run: Annotated[
-        Path,
+        str,
         typer.Argument(
-            parser=staged_network,
             metavar="RUN",
-            help="Folder of a training, or a network file *.safetensors.",
+            help="Folder of a training, or a network file *.safetensors; path or URL.",
         ),
     ],
     places: Annotated[
@@ -72,9 +70,8 @@ def predict(
         typer.Option(help="Skip subgrids whose core is below this level of the raw map."),
     ] = None,
     mask: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=staged_input,
             metavar="PATH",
             help="Skip subgrids whose core is outside this MRC mask.",
         ),
@@ -87,9 +84,8 @@ def predict(
         ),
     ] = None,
     sequence_embedding: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=staged_input,
             metavar="PATH",
             help="Vector of the map's sequences (.npy), for variants ending in -seq.",
         ),
@@ -129,18 +125,18 @@ def predict(
     if store is not None and origin is not None:
         raise ConfigError("--origin places raw maps; those of a store are placed already")
     asked = asked_cluster(cluster, workers, insecure, performance_report)
-    from c2s_model.predict.many import PredictTask
+    from c2s_model.predict.many import PredictTask, network_file
     from c2s_model.predict.predict_map import PredictOptions
     from c2s_model.predict.prepared_density import Interest
-    from c2s_model.training.run_folder import find_network
 
+    found = network_file(run)  # Refused here and now, and not by every worker.
     task = PredictTask(
-        network=str(find_network(run)),
+        network=run if "://" in run else str(found.absolute()),
         out=places[-1],
         map=places[0] if store is None else None,
-        interest=Interest(contour, None if mask is None else str(mask)),
+        interest=Interest(contour, mask),
         origin=cast("OriginRule", origin or "auto"),
-        sequence=None if sequence_embedding is None else str(sequence_embedding),
+        sequence=sequence_embedding,
         options=PredictOptions(
             overlap, rotations, device, cast("Precision", precision), batch_size
         ),
@@ -204,7 +200,7 @@ def _predict_store(
     entries: list[str],
     cluster: ClusterSpec | None,
     insecure: bool,
-    report: Path | None,
+    report: str | None,
     silent: bool,
 ) -> list[PredictOutcome]:
     from c2s_data.store.reader import open_store
@@ -226,7 +222,17 @@ def _predict_store(
 
     voxels = max(_voxels(store.entry(task.name).shape_zyx) for task in tasks)
     memory, tell = task_memory(card, voxels), tell_unless(silent)
-    with spread_over(cluster, memory, insecure=insecure, report=report, tell=tell) as spread:
+    files = [template.network, template.interest.mask, template.sequence, url, template.out]
+    if "://" not in template.out:
+        Path(template.out).mkdir(parents=True, exist_ok=True)  # Which all workers must see.
+    with spread_over(
+        cluster,
+        memory,
+        insecure=insecure,
+        report=report,
+        files=[file for file in files if file is not None],
+        tell=tell,
+    ) as spread:
         return told(predict_many(tasks, spread or one_after_another))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from c2s_data.errors import ConfigError
-from c2s_data.staged import local_place
+from c2s_data.outputs import local_place, output_place
 from c2s_model.cli.app import JsonOption, app, console, print_json, say
 from c2s_model.nets.variants import TARGETS, VARIANTS
 
@@ -29,11 +29,11 @@ def _choice(text: str) -> Any:  # noqa: ANN401 - typer's own type is private
 def train(
     store: Annotated[str, typer.Argument(help="Path or URL of a committed store.")],
     run: Annotated[
-        Path,
+        str,
         typer.Argument(
-            parser=local_place,
+            parser=output_place,
             metavar="RUN",
-            help="New folder, or one of a training to go on with.",
+            help="New folder, or one of a training to go on with; path or URL.",
         ),
     ],
     variant: Annotated[
@@ -117,8 +117,13 @@ def train(
         typer.Option(help="Threads that read, in each of them.", show_default="2, from a bucket 6"),
     ] = None,
     cache: Annotated[
-        str | None,
-        typer.Option(help="Folder that keeps what is read from a bucket.", show_default="none"),
+        Path | None,
+        typer.Option(
+            parser=local_place,
+            metavar="PATH",
+            help="Folder of this machine that keeps what is read from a bucket.",
+            show_default="none",
+        ),
     ] = None,
     cache_size: Annotated[str, typer.Option(help="The most it holds.")] = "20GB",
     generation: Annotated[
@@ -166,7 +171,7 @@ def train(
         device=device,
         workers=workers,
         threads=threads,
-        cache=None if cache is None else CacheOptions(cache, parse_size(cache_size)),
+        cache=None if cache is None else CacheOptions(str(cache), parse_size(cache_size)),
         generation=generation,
         must_resume=resume,
         checkpoint_steps=checkpoint_steps,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from c2s_data.errors import ConfigError
+from c2s_data.staged import staged_input
 
 _PIECE: Final = 2**24
 
@@ -71,11 +72,17 @@ class Esm:
 
     Parameters
     ----------
-    folder
-        As ``EsmModel.save_pretrained`` and ``EsmTokenizer.save_pretrained`` write it.
+    address
+        Path or URL of a folder as ``EsmModel.save_pretrained`` and ``EsmTokenizer.save_pretrained``
+        write it; of a URL every process that embeds fetches a copy for itself.
     """
 
-    folder: Path
+    address: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder on this machine's disk."""
+        return _folder_of(self.address)
 
     @cached_property
     def model(self) -> str:
@@ -118,6 +125,11 @@ class Esm:
             )
         mean: NDArray[np.float32] = hidden[1:-1].float().mean(dim=0).numpy()
         return mean
+
+
+@lru_cache(maxsize=1)
+def _folder_of(address: str) -> Path:
+    return staged_input(address)
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from c2s_data.errors import C2SError, ConfigError
 from c2s_data.sources.density_map import OriginRule
 from c2s_data.sources.file_digest import digest_of_file
+from c2s_data.staged import staged_input, staged_network
 from c2s_data.store.reader import Store, open_store
 from c2s_model.data.sequence_features import SequenceFeatures
 from c2s_model.nets.network_file import LoadedNetwork, NetworkCard, load_network, read_card
@@ -37,6 +38,7 @@ from c2s_model.predict.prepared_density import (
 )
 from c2s_model.predict.probabilities import check_rotations, make_compute
 from c2s_model.predict.write_mrc import check_mrc, write_mrc_maps
+from c2s_model.training.run_folder import find_network
 
 _MAX_EMBEDDING_BYTES: Final = 2**22
 _LEAST_MEMORY: Final = 2_000_000_000
@@ -49,7 +51,7 @@ class PredictTask:
     Parameters
     ----------
     network
-        Path of the network file.
+        Path or URL of a network file or a run, fetched by whoever predicts with it.
     out
         Path or URL of the prediction.
     map
@@ -61,7 +63,8 @@ class PredictTask:
     origin
         Which header words place a raw map.
     sequence
-        ``.npy`` file of the sequence embedding; None for that of the store, where one is needed.
+        ``.npy`` file of the sequence embedding, path or URL; None for that of the store, where one
+        is needed.
     options
         How it is predicted.
     mrc
@@ -118,7 +121,7 @@ def predict_task(
         A file cannot be read.
     """
     options = replace(task.options, device=_device_of(task))
-    loaded, digest = _loaded(task.network)
+    loaded, digest, file_name = _loaded(task.network)
     network, card = loaded
     if task.mrc:
         check_mrc(task.out, card)
@@ -132,7 +135,7 @@ def predict_task(
         task.out,
         options,
         sequence=sequence,
-        network_source={"file": Path(task.network).name, "sha256": digest},
+        network_source={"file": file_name, "sha256": digest},
         on_windows=on_windows,
     )
     mrc = write_mrc_maps(predicted.url) if task.mrc else ()
@@ -220,7 +223,7 @@ def check_options(task: PredictTask, store: Store) -> NetworkCard:
     CheckpointError
         The network file is refused.
     """
-    card = read_card(Path(task.network))
+    card = read_card(network_file(task.network))
     make_compute(task.options.device, task.options.precision, task.options.batch_size)
     check_rotations(task.options.rotations, card)
     grid_of(card, (1, 1, 1), task.options.overlap)
@@ -235,10 +238,23 @@ def task_memory(card: NetworkCard, largest_voxels: int) -> int:
     return _LEAST_MEMORY + 2 * weights + 12 * largest_voxels
 
 
+@lru_cache(maxsize=2)
+def network_file(address: str) -> Path:
+    """Return the file of a network on this machine's disk, fetched once a process.
+
+    Raises
+    ------
+    CheckpointError, StoreError
+        There is none.
+    """
+    return find_network(staged_network(address))
+
+
 @lru_cache(maxsize=1)
-def _loaded(path: str) -> tuple[LoadedNetwork, str]:
+def _loaded(address: str) -> tuple[LoadedNetwork, str, str]:
     """Load a network once a process; a worker predicts many maps with it."""
-    return load_network(path), digest_of_file(path)
+    path = network_file(address)
+    return load_network(path), digest_of_file(str(path)), path.name
 
 
 @lru_cache(maxsize=2)
@@ -258,7 +274,7 @@ def _density_of(task: PredictTask, card: NetworkCard) -> PreparedDensity:
 
 def _sequence_of(task: PredictTask, card: NetworkCard) -> NDArray[np.float32] | None:
     if task.sequence is not None:
-        return read_embedding(Path(task.sequence))
+        return read_embedding(staged_input(task.sequence))
     if task.store is None or task.entry_id is None or not card.architecture.sequence_width:
         return None
     features = SequenceFeatures(_opened(task.store, task.generation), [task.entry_id])

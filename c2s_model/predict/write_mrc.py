@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import ConfigError
+from c2s_data.outputs import output_file
 from c2s_data.schema import ATOM_CA
 from c2s_data.sources.density_map import DensityMap, write_density_map
+from c2s_data.sources.input_file import is_input
 from c2s_data.store.address import local_folder
+from c2s_data.store.objects import open_objects
 from c2s_data.store.prediction_store import StoredPrediction, open_prediction
 from c2s_model.nets.network_file import NetworkCard
 
@@ -22,32 +24,20 @@ def check_mrc(url: str, card: NetworkCard) -> None:
     Raises
     ------
     ConfigError
-        The prediction is not in a local folder, or files of these names are there and no prediction
-        that they could belong to.
+        Files of these names are there and no prediction that they could belong to.
     """
-    names = mrc_names(url, tuple(card.classes))
-    folder = local_folder(url)
-    if folder is not None and folder.exists():
+    if any(open_objects(url).names("")):
         return
-    for path in names.values():
-        if path.exists():
+    for path in mrc_names(url, tuple(card.classes)).values():
+        if is_input(path):
             raise ConfigError(f"{path} exists and is left as it is; choose another place")
 
 
-def mrc_names(url: str, targets: tuple[str, ...]) -> dict[str, Path]:
-    """Return the files beside a prediction, ``NAME.c-alpha.mrc``, ``NAME.amino.mrc`` and so on.
-
-    Raises
-    ------
-    ConfigError
-        The prediction is not in a local folder.
-    """
-    folder = local_folder(url)
-    if folder is None:
-        raise ConfigError(f"{url}: MRC maps are written to local folders only; leave --mrc out")
-    name = folder.name.removesuffix(".zarr")
+def mrc_names(url: str, targets: tuple[str, ...]) -> dict[str, str]:
+    """Return paths or URLs beside a prediction, ``NAME.c-alpha.mrc``, ``NAME.amino.mrc``, ..."""
+    name = str(local_folder(url) or url).rstrip("/").removesuffix(".zarr")
     kinds = (*(["c-alpha"] if "atom" in targets else []), *targets)
-    return {kind: folder.with_name(f"{name}.{kind}.mrc") for kind in kinds}
+    return {kind: f"{name}.{kind}.mrc" for kind in kinds}
 
 
 def write_mrc_maps(url: str) -> tuple[str, ...]:
@@ -58,7 +48,7 @@ def write_mrc_maps(url: str) -> tuple[str, ...]:
     Returns
     -------
     tuple[str, ...]
-        The files.
+        The files, paths or URLs.
     """
     prediction = open_prediction(url)
     paths = mrc_names(prediction.url, prediction.targets)
@@ -68,13 +58,14 @@ def write_mrc_maps(url: str) -> tuple[str, ...]:
             values[z] = slab[ATOM_CA] if kind == "c-alpha" else slab.argmax(axis=0)
         size = (prediction.voxel_size_A,) * 3
         what = "probability of C-alpha" if kind == "c-alpha" else f"likeliest {kind} class"
-        write_density_map(
-            path,
-            DensityMap(values, size, prediction.origin_xyz_A),
-            labels=[f"c2s-model predict: {what}"],
-            dtype=np.float32 if kind == "c-alpha" else np.int8,
-        )
-    return tuple(map(str, paths.values()))
+        with output_file(path, brings=False) as file:
+            write_density_map(
+                file.path,
+                DensityMap(values, size, prediction.origin_xyz_A),
+                labels=[f"c2s-model predict: {what}"],
+                dtype=np.float32 if kind == "c-alpha" else np.int8,
+            )
+    return tuple(paths.values())
 
 
 def _slabs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -61,8 +61,11 @@ def begun_run(
     options: RunOptions,
     ranks: Ranks,
     reporter: Reporter,
+    send: Callable[[], None] = lambda: None,
 ) -> Iterator[Run]:
     """Put a training together, new or from its folder's newest checkpoint; arguments as `train`.
+
+    ``send`` takes what is new in the folder to where it is kept, if that is elsewhere.
 
     Raises
     ------
@@ -78,6 +81,7 @@ def begun_run(
     for note in check_store(store, config):
         reporter.say(f"note: {note}")
     run = assembled(folder, store, config, options, ranks, reporter)
+    run.send = send
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) if ranks.is_first else nullcontext():
         if ranks.is_first:
@@ -86,6 +90,7 @@ def begun_run(
             if not recorded:
                 facts = {"config": config.as_json(), "store": store_facts(store)}
                 write_json(folder / CONFIG, {"format": FORMAT, **facts})
+                send()
         ranks.wait()
         if run.go_on():
             reporter.say(f"goes on after step {run.step:,}, epoch {run.epoch + 1}")

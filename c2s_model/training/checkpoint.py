@@ -31,10 +31,9 @@ from c2s_data.store.sealed import seal, unseal
 from c2s_model.nets.checkpoint_error import CheckpointError
 from c2s_model.nets.network_file import NetworkCard, load_network, write_network
 from c2s_model.training.packed_state import pack, unpack
-from c2s_model.training.run_folder import AVERAGE, NETWORK
+from c2s_model.training.run_folder import AVERAGE, NETWORK, STATE
 
 FORMAT: Final = 1
-_STATE: Final = "state.json"
 _OPTIMIZER: Final = "optimizer.safetensors"
 _OTHERS: Final = "state.safetensors"
 _NAME: Final = re.compile(r"step-(\d{8,15})")
@@ -123,8 +122,8 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
             "state": document,
         }
     )
-    (folder / _STATE).write_bytes(sealed)
-    sync(folder / _STATE)
+    (folder / STATE).write_bytes(sealed)
+    sync(folder / STATE)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -149,9 +148,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _read_state(path: Path) -> dict[str, Any]:
     try:
-        with (path / _STATE).open("rb") as stream:
+        with (path / STATE).open("rb") as stream:
             data = stream.read(_MAX_STATE_BYTES + 1)
-        document = unseal(data[:_MAX_STATE_BYTES], str(path / _STATE))
+        document = unseal(data[:_MAX_STATE_BYTES], str(path / STATE))
     except (FileNotFoundError, StoreError) as error:
         raise CheckpointError(f"{error}; {_remedy(path)}") from error
     if document["format"] != FORMAT:

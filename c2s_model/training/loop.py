@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from c2s_data.output_folder import OutputFolder
+from c2s_data.outputs import output_folder
 from c2s_model.data.store_handle import StoreSource
 from c2s_model.training.begin import begun_run
-from c2s_model.training.distributed import joined_ranks
+from c2s_model.training.distributed import Ranks, joined_ranks
 from c2s_model.training.logs import Lines, Reporter, scalars_in
 from c2s_model.training.random_states import own_random_numbers
 from c2s_model.training.run import Run
-from c2s_model.training.run_folder import BEST, LOGS
+from c2s_model.training.run_folder import BEST, LOGS, beginning, files_of_run, vouching
 from c2s_model.training.run_options import RunOptions
 from c2s_model.training.stopping import Wish
 from c2s_model.training.train_config import TrainConfig
@@ -30,7 +32,7 @@ class TrainSummary:
     Parameters
     ----------
     run
-        Its folder.
+        Its folder, a URL where that was given.
     step, epoch
         Steps done, and epochs ended.
     finished
@@ -47,14 +49,14 @@ class TrainSummary:
         What this call trained on, over all processes, and how long it took.
     """
 
-    run: Path
+    run: Path | str
     step: int
     epoch: int
     finished: bool
     stopped: Wish
     best_step: int | None
     best_score: float | None
-    network: Path | None
+    network: Path | str | None
     validation: dict[tuple[str, str], float]
     subgrids: int
     seconds: float
@@ -95,7 +97,8 @@ def train(
     store
         Path or URL of a committed store, or an open one.
     run_folder
-        A new folder, or that of a training with the same options, which then goes on.
+        A new folder, or that of a training with the same options, which then goes on. Of one in a
+        bucket every checkpoint is sent as it is written, and brought where a training goes on.
     config
         The options; None to go on with those of the folder.
     options
@@ -123,14 +126,33 @@ def train(
     reporter = reporter if reporter is not None and ranks.is_first else Lines()
     with ExitStack() as stack:
         stack.enter_context(own_random_numbers(ranks))
+        kept = stack.enter_context(_folder_of(str(run_folder), ranks))
         run = stack.enter_context(
-            begun_run(store, Path(run_folder), config, options, ranks, reporter)
+            begun_run(store, kept.path, config, options, ranks, reporter, kept.send)
         )
         if options.logs and ranks.is_first:
             logs = run.folder / LOGS
             run.scalars = stack.enter_context(scalars_in(logs, run.step, reporter.say))
         stack.enter_context(run.clock.hearing_signals())
-        return run_to_the_end(run)
+        done = run_to_the_end(run)
+    if kept.address == str(kept.path):
+        return done
+    network = None if done.network is None else kept.told(str(done.network))
+    return replace(done, run=kept.address, network=network)
+
+
+def _folder_of(address: str, ranks: Ranks) -> AbstractContextManager[OutputFolder]:
+    """Return the folder of a run: the first process keeps it, the others only read in theirs."""
+    if ranks.is_first:
+        return output_folder(
+            address,
+            marker=vouching,
+            choose=files_of_run,
+            purpose="c2s-model train",
+            resumable=True,
+            drops_halves=True,
+        )
+    return output_folder(address, marker=vouching, choose=beginning, read_only=True)
 
 
 def run_to_the_end(run: Run) -> TrainSummary:

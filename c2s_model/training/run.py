@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 
+from c2s_data.errors import LeaseError, StoreError
 from c2s_model.data.dataset import Batch, SubgridDataset
 from c2s_model.nets.network_file import NetworkCard
 from c2s_model.nets.unetr import Unetr
@@ -65,6 +66,8 @@ class Run:
         Who is told.
     step, subgrids
         Steps done in all, and subgrids seen by this process since it began.
+    send
+        Takes what is new in the folder to where it is kept, if that is elsewhere.
     best, history
         Checkpoints by score and the rows of ``history.csv``, of the epochs that ended.
     """
@@ -89,6 +92,7 @@ class Run:
     scalars: Scalars = field(default_factory=Scalars)
     step: int = 0
     subgrids: int = 0
+    send: Callable[[], None] = lambda: None
     best: list[Scored] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
     _last_batch: Batch | None = None
@@ -207,8 +211,25 @@ class Run:
             )
             write_checkpoint(self.folder / CHECKPOINTS, checkpoint)
             self.tidy()
+            self._send()
         self.clock.saved()
         self.ranks.wait()
+
+    def _send(self) -> None:
+        """Send the checkpoint; a bucket that is out of reach for a while ends no training.
+
+        Raises
+        ------
+        LeaseError
+            Another process goes on with this training by now.
+        """
+        self.scalars.flush()
+        try:
+            self.send()
+        except LeaseError:
+            raise
+        except StoreError as error:
+            self.reporter.say(f"note: {error}; the training goes on, the next checkpoint tries it")
 
     def tidy(self) -> None:
         """Keep the newest and the best checkpoints, and the best network."""

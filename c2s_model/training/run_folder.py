@@ -8,6 +8,8 @@
       best.safetensors      the network of the best checkpoint so far
       history.csv           what every epoch came to
       logs/                 TensorBoard
+
+In a bucket it has the same files; there a checkpoint is whole once it has its ``state.json``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,7 @@ HISTORY: Final = "history.csv"
 LOGS: Final = "logs"
 NETWORK: Final = "network.safetensors"
 AVERAGE: Final = "average.safetensors"
+STATE: Final = "state.json"
 _LOCK: Final = ".lock"
 _MAX_JSON_BYTES: Final = 2**24
 
@@ -103,6 +106,25 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed left beside files of a run; only under its lock."""
     for left in folder.glob(".*.part"):
         left.unlink()
+
+
+def vouching(name: str) -> str | None:
+    """Return the file that makes the checkpoint whole that a file of a run belongs to."""
+    top, _, rest = name.partition("/")
+    step, is_inside, _ = rest.partition("/")
+    return f"{top}/{step}/{STATE}" if top == CHECKPOINTS and is_inside else None
+
+
+def beginning(names: Sequence[str]) -> list[str]:
+    """Return what a process needs to go on with a run whose folder is another's to keep."""
+    whole = [name.removesuffix(STATE) for name in names if vouching(name) == name]
+    newest = max(whole, key=lambda name: (len(name), name), default="no checkpoint")
+    return [name for name in names if name in (CONFIG, HISTORY) or name.startswith(newest)]
+
+
+def files_of_run(names: Sequence[str]) -> Sequence[str]:
+    """Return all files of a run; of another folder one, by which it is refused."""
+    return names if CONFIG in names else names[:1]
 
 
 def check_place(folder: Path) -> bool:

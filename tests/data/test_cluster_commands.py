@@ -88,6 +88,7 @@ def test_every_command_with_workers_takes_every_option_of_a_cluster() -> None:
     assert found == {"build", "import", "verify", "repair", "validate"}
     for name in found:
         assert names[name] >= OPTIONS, name
+    assert {name for name, options in names.items() if "endpoint" not in options} == {"demo"}
 
 
 @pytest.mark.parametrize("level", ["quick", "default", "full"])

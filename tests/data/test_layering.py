@@ -67,6 +67,7 @@ MAY_IMPORT = {
         "c2s_data.config",
         "c2s_data.plan",  # what a task may need
         "c2s_data.sources.bounded_documents",  # YAML
+        "c2s_data.endpoint",  # workers get it too
         "c2s_data.cluster",
     ),
     "c2s_data.explore": (
@@ -127,6 +128,9 @@ MAY_IMPORT = {
         "c2s_data.sources",  # prediction reads a map, evaluation models
         "c2s_data.stored_density",  # a map is prepared as those of a store are
         "c2s_data.embed_store",
+        "c2s_data.outputs",  # a run may be kept in a bucket
+        "c2s_data.output_folder",
+        "c2s_data.staged",  # a worker fetches a network by itself
         "c2s_data.explore.palette",  # the colors of the classes
         "c2s_model",
     ),

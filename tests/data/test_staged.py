@@ -1,4 +1,4 @@
-"""Inputs of a bucket as files of this machine, and places that can only be on a disk."""
+"""Inputs of a bucket as files of this machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from typer.testing import CliRunner
 
-from c2s_data.cli import app
-from c2s_data.errors import ConfigError, StoreError
-from c2s_data.staged import local_place, staged_input, staged_network
+from c2s_data.errors import StoreError
+from c2s_data.staged import staged_input, staged_network
 
 
 @pytest.fixture
@@ -60,13 +58,7 @@ def test_of_a_run_only_the_network_comes(bucket: str) -> None:
         staged_network(f"{bucket}/nothing")
 
 
-def test_a_folder_that_must_be_on_a_disk_is_not_made_of_an_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert local_place(f"file://{tmp_path}") == tmp_path
-    assert local_place("out") == Path("out")
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["export", "store.zarr", "s3://bucket/records"])
-    assert isinstance(done.exception, ConfigError)
-    assert "c2s-data copy" in str(done.exception)
-    assert list(tmp_path.iterdir()) == []
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/w/../../evil", b"1")
+    with pytest.raises(StoreError, match="leave the store"):
+        staged_input(f"memory://{tmp_path.name}/w")

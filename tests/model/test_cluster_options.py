@@ -15,4 +15,6 @@ def test_every_command_that_spreads_takes_every_option_of_a_cluster() -> None:
     assert {name for name, options in names.items() if "cluster" in options} == {"embed", "predict"}
     assert names["embed"] >= OPTIONS
     assert names["predict"] >= OPTIONS
+    without = {name for name, options in names.items() if "endpoint" not in options}
+    assert without == {"demo", "describe"}
     assert not [name for name, options in names.items() if "scheduler" in options]

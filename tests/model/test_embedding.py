@@ -126,7 +126,7 @@ def test_esm_is_the_mean_of_the_last_layer_over_the_residues_alone(esm_folder) -
     with torch.no_grad():
         hidden = network(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
     expected = hidden[1:-1].mean(0).numpy()
-    model = Esm(esm_folder)
+    model = Esm(str(esm_folder))
     np.testing.assert_allclose(model.mean_of(sequence), expected, rtol=1e-5, atol=1e-6)
     assert model.model.startswith("esm2_toy@")
     assert len(model.model) == len("esm2_toy@") + 16
@@ -136,7 +136,7 @@ def test_esm_is_the_mean_of_the_last_layer_over_the_residues_alone(esm_folder) -
 
 def test_a_folder_without_weights_is_named(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"no weights of ESM-2 \(model.safetensors\)"):
-        _ = Esm(tmp_path).model
+        _ = Esm(str(tmp_path)).model
 
 
 def test_each_distinct_sequence_is_embedded_once_the_longest_first(objects) -> None:

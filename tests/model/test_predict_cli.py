@@ -183,7 +183,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(net, raw, store
         ([raw, out, "--overlap", 3], ConfigError, "overlap 3"),
         ([raw, out, "--precision", "int4"], ConfigError, "precision 'int4'"),
         ([raw, out, "--contour", 1, "--mask", raw], ConfigError, "one of them"),
-        ([raw, "memory://out", "--mrc"], ConfigError, "local folders only"),
     ):
         with pytest.raises(error, match=what):
             run(net, *arguments)
