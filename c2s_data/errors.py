@@ -1,4 +1,6 @@
-"""The exceptions of the package, one tree::
+"""The exceptions of the package, one tree.
+
+::
 
     C2SError                    everything this project raises on purpose
     |- MapError                 a density map is refused; ``reason`` is one of `MapReason`
