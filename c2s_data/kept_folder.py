@@ -86,10 +86,13 @@ class KeptFolder(OutputFolder):
         StoreError
             The place does not answer, or holds a name that would lead out of the folder.
         """
-        listed = self._objects.walk(below)
-        found = {name: nbytes for name, nbytes in listed if not name.startswith(f"{LEASES}/")}
+        found = {
+            name: nbytes
+            for name, nbytes in self._objects.walk(below)
+            if not (checked_key(name, self._url).startswith(f"{LEASES}/") or _is_private(name))
+        }
         for name in found:
-            if "/" in checked_key(name, self._url):
+            if "/" in name:
                 (self.path / name.partition("/")[0]).mkdir(exist_ok=True)
         halves = {name for name in found if not self._is_whole(name, found)}
         if self._drops_halves:
@@ -142,13 +145,10 @@ class KeptFolder(OutputFolder):
                 path.unlink()
 
     def _files(self, below: str) -> list[Path]:
-        """Return what is there; a name that begins with a dot is nobody's but its writer's."""
+        """Return what is there, but for files that are private to their writer."""
         found = {*(self.path / below).rglob("*"), *self.path.iterdir()}
         return [
-            path
-            for path in sorted(found)
-            if path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(self.path).parts)
+            path for path in sorted(found) if path.is_file() and not _is_private(self._name(path))
         ]
 
     def _name(self, path: Path) -> str:
@@ -247,6 +247,11 @@ def _retell(error: C2SError, told: Callable[[str], str]) -> None:
     error.args = tuple(told(one) if isinstance(one, str) else one for one in error.args)
     if isinstance(error, MapError | ModelError):
         error.message = told(error.message)
+
+
+def _is_private(name: str) -> bool:
+    """Say whether a file is nobody's but its writer's, by a dot at the beginning of a part."""
+    return name.startswith(".") or "/." in name
 
 
 def _is_below(name: str, folder: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from c2s_data.cli.app import app, say
 from c2s_data.errors import C2SError, ConfigError
 from c2s_data.outputs import local_place, output_file, output_place
 from c2s_data.sources.archive import DATAVERSE, EMDB_API
+from c2s_data.staged import staged_input
 
 if TYPE_CHECKING:
     from c2s_data.sources.archive_rows import Found
@@ -113,11 +113,11 @@ def search(
 @app.command()
 def fetch(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            parser=local_place,
             metavar="[FOUND.CSV] DIR",
-            help="Result of a search and the folder to fill; with --dataverse the folder alone.",
+            help="Result of a search, path or URL, and the folder of this machine to fill; with "
+            "--dataverse the folder alone.",
         ),
     ],
     dataverse: Annotated[
@@ -173,13 +173,15 @@ def fetch(
     from c2s_data.sources.web_origin import origin_of_url
 
     origins = tuple(origin_of_url(text) for text in allow_origin or ())
-    run = Run(paths[-1], jobs, origins, accept_changed, verify)
+    run = Run(local_place(paths[-1]), jobs, origins, accept_changed, verify)
     try:
         if dataverse is not None:
             failed = fetch_dataset(run, dataverse, files, server)
         else:
             what = (model_format, not no_sequence, half_maps)
-            failed = fetch_found(run, paths[0], what, mirror or (), api if details else None)
+            failed = fetch_found(
+                run, staged_input(paths[0]), what, mirror or (), api if details else None
+            )
     except KeyboardInterrupt:
         say("stopped: finished files are kept, and the same command goes on from here")
         raise typer.Exit(_INTERRUPTED) from None

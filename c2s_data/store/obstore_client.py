@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -25,11 +26,11 @@ Answer = TypeVar("Answer")
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"(?:<Code>|\(code: )(\w{1,64})(?:</Code>|\))")
-_SETTINGS: Final = ("AWS_", "AZURE_", "GOOGLE_")
+_SETTINGS: Final = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_")
 _ENDPOINTS: Final = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-    "gs": (),
+    "gs": ("STORAGE_EMULATOR_HOST",),
 }
 """Environment variables that name another server than the cloud's own."""
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
@@ -215,7 +216,7 @@ def _open_bucket(
     endpoint = next(filter(None, named), "")
     return {"s3": S3Store, "gs": GCSStore, "az": AzureStore}[service](
         bucket,
-        config={"endpoint": endpoint} if endpoint else {},
+        config=_at(service, endpoint) if endpoint else {},
         client_options={
             # Whoever names an http:// endpoint has chosen it.
             "allow_http": endpoint.startswith("http://"),
@@ -224,6 +225,15 @@ def _open_bucket(
         },
         retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=allowed_s)},
     )
+
+
+def _at(service: str, endpoint: str) -> dict[str, str]:
+    """Return what names another server; one that emulates Google's asks for no credentials."""
+    if service != "gs":
+        return {"endpoint": endpoint}
+    account = {"gcs_base_url": endpoint, "disable_oauth": True}
+    nobody = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    return {"service_account_key": json.dumps(account | nobody)}
 
 
 def _translated(error: Exception, key: str, *, late: bool) -> Exception:

@@ -5,65 +5,61 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from bucket import command, listed
+from builds import Build
 
 TOLD_WITHIN_S = 60
 
 
-@pytest.fixture
-def dead_endpoints() -> Iterator[dict[str, str]]:
-    """A port where nobody listens, and one where somebody does who never answers."""
-    with socket.socket() as refusing, socket.socket() as silent:
+class Waited(NamedTuple):
+    """A command that asked an endpoint in vain, and how long it took."""
+
+    build: Build
+    seconds: float
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waiting(
+    catalog: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Future[Waited]]]:
+    """Commands that wait for endpoints that never answer, while the tests before them run."""
+    folder, store = tmp_path_factory.mktemp("waiting"), "s3://place/nowhere.zarr"
+    build, inspect = ("build", catalog, store, "--workers=1"), ("inspect", store)
+    with socket.socket() as refusing, socket.socket() as silent, ThreadPoolExecutor(4) as pool:
         for one in (refusing, silent):
             one.bind(("127.0.0.1", 0))
         silent.listen(64)
-        yield {
-            "refused": f"http://127.0.0.1:{refusing.getsockname()[1]}",
-            "silent": f"http://127.0.0.1:{silent.getsockname()[1]}",
-        }
+
+        def ask(dead: socket.socket, arguments: tuple[str | Path, ...], client: str) -> Waited:
+            address, begun = f"http://127.0.0.1:{dead.getsockname()[1]}", time.monotonic()
+            done = command(folder / client, address, *arguments, C2S_S3_CLIENT=client)
+            return Waited(done, time.monotonic() - begun)
+
+        yield [
+            pool.submit(ask, silent, build, "obstore"),
+            pool.submit(ask, silent, inspect, "s3fs"),
+            pool.submit(ask, refusing, build, "s3fs"),
+            pool.submit(ask, refusing, inspect, "obstore"),
+        ]
 
 
-def test_an_endpoint_that_does_not_answer(
-    dead_endpoints: dict[str, str], catalog: Path, tmp_path: Path
-) -> None:
-    store = "s3://place/nowhere.zarr"
-    build, inspect = ("build", catalog, store, "--workers=1"), ("inspect", store)
-    cases = [
-        *(("silent", build, "obstore"), ("silent", inspect, "s3fs")),
-        *(("refused", build, "s3fs"), ("refused", inspect, "obstore")),
-    ]
-    begun = time.monotonic()
-    with ThreadPoolExecutor(len(cases)) as pool:  # They only wait.
-        runs = pool.map(
-            lambda case: command(
-                tmp_path, dead_endpoints[case[0]], *case[1], C2S_S3_CLIENT=case[2]
-            ),
-            cases,
-        )
-        for done in runs:
-            assert done.process.returncode == 2, done.output
-            error = done.output[done.output.index("error:") :]
-            assert store in error
-            assert "tries" in error
-            assert "Traceback" not in done.output
-    # A minute, and what four interpreters need to start on two cores.
-    assert time.monotonic() - begun < TOLD_WITHIN_S + 20
+SECRET = ("secret", {"AWS_SECRET_ACCESS_KEY": "wrong-0451"}, "credentials")
+KEY = ("key", {"AWS_ACCESS_KEY_ID": "nobody"}, "credentials")
+NO_BUCKET = ("bucket", {}, "NoSuchBucket")
 
 
 @pytest.mark.parametrize(
-    ("fault", "settings", "said"),
+    ("doing", "client", "fault", "settings", "said"),
     [
-        ("secret", {"AWS_SECRET_ACCESS_KEY": "wrong-0451"}, "credentials"),
-        ("key", {"AWS_ACCESS_KEY_ID": "nobody"}, "credentials"),
-        ("bucket", {}, "NoSuchBucket"),
+        *(("build", "obstore", *case) for case in (SECRET, KEY, NO_BUCKET)),
+        *(("inspect", "s3fs", *case) for case in (SECRET, NO_BUCKET)),
+        ("verify", "obstore", *KEY),
     ],
-)
-@pytest.mark.parametrize(
-    ("doing", "client"), [("build", "obstore"), ("inspect", "s3fs"), ("verify", "obstore")]
 )
 def test_wrong_credentials_and_a_missing_bucket(
     endpoint: str,
@@ -87,3 +83,14 @@ def test_wrong_credentials_and_a_missing_bucket(
     assert "Traceback" not in done.output
     assert "wrong-0451" not in done.output
     assert listed(endpoint, "refused.zarr") == {}
+
+
+def test_an_endpoint_that_does_not_answer(waiting: list[Future[Waited]]) -> None:
+    for done, seconds in (future.result() for future in waiting):
+        assert done.process.returncode == 2, done.output
+        error = done.output[done.output.index("error:") :]
+        assert "s3://place/nowhere.zarr" in error
+        assert "tries" in error
+        assert "Traceback" not in done.output
+        # A minute, and what an interpreter needs to start beside other tests on two cores.
+        assert seconds < TOLD_WITHIN_S + 20

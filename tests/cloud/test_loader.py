@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bucket import listed
 from s3_proxy import Fault, S3Proxy
-from seaweed import BUCKET, boto_client, sign_in
+from seaweed import BUCKET, sign_in
 
 from c2s_data.store.generation import generation_key, swap_latest
 from c2s_data.store.objects import open_objects
@@ -217,19 +218,31 @@ def test_a_training_from_a_bucket(
     sign_in(monkeypatch, endpoint, "writer")
     options = ["--variant=tiny", "--epochs=1", "--batch-size=8", "--no-logs", "--device=cpu"]
     cache = [f"--cache={tmp_path / 'cache'}", "--cache-size=1GB"]
-    run = tmp_path / "run"
-    arguments = ["train", in_bucket, str(run), *options, *cache, "--json"]
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert said["step"] == 72 // 8
-    boto_client(endpoint).upload_file(
-        str(run / "best.safetensors"), BUCKET, "runs/a/best.safetensors"
+    run, prediction = f"s3://{BUCKET}/runs/a", f"s3://{BUCKET}/predictions"
+
+    def do(*arguments: str) -> str:
+        done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    train = ("train", in_bucket, run, *options, *cache, "--json")
+    assert json.loads(do(*train, "--max-steps=4"))["finished"] is False
+    checkpoint = {name for name in listed(endpoint, "runs/a") if name.startswith("checkpoints/")}
+    assert "checkpoints/step-00000004/state.json" in checkpoint
+    said = json.loads(do(*train))
+    assert (said["step"], said["subgrids"]) == (72 // 8, 72 - 4 * 8)
+    assert said["network"] == f"{run}/best.safetensors"
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    do(
+        "predict",
+        run,
+        prediction,
+        f"--store={in_bucket}",
+        "--entry=TINY-00",
+        "--endpoint",
+        endpoint,
     )
-    prediction = f"s3://{BUCKET}/predictions"
-    arguments = ["predict", f"s3://{BUCKET}/runs/a", prediction, "--store", in_bucket]
-    done = CliRunner().invoke(app, [*arguments, "--entry=TINY-00"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    sign_in(monkeypatch, endpoint, "reader")
     from c2s_data.store.prediction_store import open_prediction
 
     found = open_prediction(f"{prediction}/TINY-00.zarr")

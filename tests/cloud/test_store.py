@@ -87,10 +87,14 @@ def test_status_inspect_export_and_import(
     assert "4 finished, 0 to be built, 0 failed" in said.output
     said = command(tmp_path, endpoint, "inspect", in_bucket, who="reader")
     assert "TINY-03: labels 182 C-alpha" in said.output
-    done = command(tmp_path, endpoint, "export", in_bucket, tmp_path / "records", who="reader")
+    records, again = f"s3://{BUCKET}/records", f"s3://{BUCKET}/imported/store.zarr"
+    done = command(tmp_path, endpoint, "export", in_bucket, records)
     assert done.process.returncode == 0, done.output
-    again = f"s3://{BUCKET}/imported/store.zarr"
-    done = command(tmp_path, endpoint, "import", tmp_path / "records", again, "--workers=1")
+    folders = {name.rpartition("/")[0] for name in listed(endpoint, "records")} - {""}
+    assert len({folder for folder in folders if folder.startswith("EMD_other/")}) == 4
+    # The environment names no server: the option does, for this process and for its worker.
+    given = ("--workers=1", f"--endpoint={endpoint}")
+    done = command(tmp_path, endpoint, "import", records, again, *given, AWS_ENDPOINT_URL=None)
     assert done.process.returncode == 0, done.output
     # The folder's MRC files hold float32, the store what they were made from.
     os.environ.update(credentials("reader") | {"AWS_ENDPOINT_URL": endpoint})

@@ -74,10 +74,11 @@ def test_what_is_written_is_kept_and_brought_again(bucket: str) -> None:
         assert folder.told(f"{private}/a is there") == f"{bucket}/a is there"
     assert kept(bucket) == {"a": b"1", "deep/er/b": b"2"}
     assert not private.exists()
+    put(bucket, "deep/.private", b"a stranger's")
     with output_folder(bucket) as folder:
         assert (folder.path / "deep/er/b").read_text() == "2"
         (folder.path / "a").unlink()
-    assert kept(bucket) == {"deep/er/b": b"2"}
+    assert kept(bucket) == {"deep/er/b": b"2", "deep/.private": b"a stranger's"}
 
 
 def test_only_what_changed_is_sent(bucket: str, requests: list[str]) -> None:
@@ -119,9 +120,6 @@ def test_what_lacks_its_seal_is_not_brought(bucket: str) -> None:
 
 def test_a_name_that_leads_out_is_refused(bucket: str) -> None:
     put(bucket, "x/../../../evil", b"1")
-    names = list(fsspec.filesystem("memory").find(bucket))
-    if not any(".." in name for name in names):
-        pytest.skip("this file system resolves names itself")
     with pytest.raises(StoreError, match="leave the store"), output_folder(bucket):
         pass
 
@@ -178,13 +176,15 @@ def test_disk_is_freed_and_the_bucket_keeps(bucket: str) -> None:
 def test_one_file_beside_others(bucket: str) -> None:
     put(bucket, "table.csv", b"old")
     put(bucket, "large", bytes(10))
+    put(bucket, ".DS_Store", b"a stranger's")
     with output_file(f"{bucket}/table.csv") as (path, told):
         assert told(f"{path} is written") == f"{bucket}/table.csv is written"
         assert path.read_bytes() == b"old"
         assert sorted(one.name for one in path.parent.iterdir()) == ["table.csv"]
         path.write_bytes(b"new")
         path.with_name("dropped.csv").write_bytes(b"d")
-    assert kept(bucket) == {"table.csv": b"new", "dropped.csv": b"d", "large": bytes(10)}
+    others = {"large": bytes(10), ".DS_Store": b"a stranger's"}
+    assert kept(bucket) == {"table.csv": b"new", "dropped.csv": b"d"} | others
 
 
 def test_addresses(tmp_path: Path) -> None:

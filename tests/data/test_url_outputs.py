@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from c2s_data.cli import app
 from c2s_data.copying import copy
-from c2s_data.errors import ConfigError
+from c2s_data.errors import CatalogError, ConfigError
 from c2s_data.store.objects import open_objects
 from c2s_data.store.reader import Store, open_store
 
@@ -149,6 +149,27 @@ def test_splits_and_a_catalog_with_them(bucket: str, store: Store, tmp_path: Pat
 
 
 def test_what_is_of_this_machine_is_refused_as_a_url(bucket: str) -> None:
-    with pytest.raises(ConfigError, match="c2s-data copy"):
-        run("demo", f"{bucket}/demo")
-    assert below(bucket) == {}
+    open_objects(bucket).put("found.csv", b"emdb_id\n")
+    for arguments in (("demo", f"{bucket}/demo"), ("fetch", f"{bucket}/found.csv", f"{bucket}/in")):
+        with pytest.raises(ConfigError, match="c2s-data copy"):
+            run(*arguments)
+    assert below(bucket) == {"found.csv": b"emdb_id\n"}
+
+
+def test_a_search_result_in_a_bucket(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from c2s_data.sources import archive_search
+    from c2s_data.sources.archive_rows import Found
+
+    found = Found([], [("EMD-1", "a title", "no structure")])
+    monkeypatch.setattr(archive_search, "search", lambda *given, **named: found)
+    said = run("search", "-o", f"{bucket}/in/found.csv")
+    assert f"0 entries: {bucket}/in/found.csv" in said
+    assert f"1 entries dropped: {bucket}/in/dropped.csv" in said
+    made = below(f"{bucket}/in")
+    assert made.keys() == {"found.csv", "dropped.csv"}
+    assert made["dropped.csv"].splitlines()[1] == b"EMD-1,a title,no structure"
+    # It is no table to fetch by, which is found out from the copy of it.
+    with pytest.raises(CatalogError, match="no entries"):
+        run("fetch", f"{bucket}/in/found.csv", tmp_path / "in")
