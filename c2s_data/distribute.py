@@ -123,20 +123,20 @@ class _Tasks:
         """Wait for entries to end and yield all that have; None stands for lost several workers.
 
         Results of all are asked for at once: each question costs the scheduler as much as a task.
+        A worker may die before it has given its results, and when such a map is then built again,
+        kill further workers: one question fails for all of them, so each is asked for by itself.
         """
         first = self._wait()
         time.sleep(_TOGETHER_S)  # No worker waits for it: each has a second entry.
         keys = [first, *(self._ended.get() for _ in range(self._ended.qsize()))]
         ended = [self._running.pop(key) for key in keys]
-        finished = [(e, future) for e, future in ended if future.status == "finished"]
-        others = [(e, future) for e, future in ended if future.status != "finished"]
-        outcomes = self._client.gather([future for _, future in finished])
-        for (planned, future), outcome in zip(finished, outcomes, strict=True):
+        finished = {str(f.key): f for _, f in ended if f.status == "finished"}
+        outcomes: dict[str, EntryOutcome] = {}
+        with contextlib.suppress(KilledWorker):
+            outcomes = self._client.gather(finished)
+        for planned, future in ended:
+            outcome = outcomes.get(str(future.key)) or _outcome_of(future, planned)
             future.release()  # A key that is still held would give a resumed run the old result.
-            yield planned, outcome
-        for planned, future in others:
-            outcome = _outcome_of(future, planned)
-            future.release()
             yield planned, outcome
 
     def _wait(self) -> str:
@@ -183,17 +183,29 @@ def map_over_workers(
             return
         with contextlib.suppress(queue.Empty):
             item, future = running.pop(ended.get(timeout=_LOOK_EVERY_S))
-            error = future.exception()
-            if isinstance(error, CancelledError):
-                raise ClusterError("the connection to the Dask cluster was lost") from error
-            yield item, future.result() if error is None else error
+            result = _result_of(future)
+            if isinstance(result, CancelledError):
+                raise ClusterError("the connection to the Dask cluster was lost") from result
+            yield item, result
             future.release()
 
 
-def _outcome_of(future: Future[EntryOutcome], planned: PlannedEntry) -> EntryOutcome | None:
+def _result_of(future: Future[Result]) -> Result | Exception:
+    """Return what became of a task; even then its result may be lost, with all who rebuild it."""
     error = future.exception()
-    if error is None:
-        return future.result()
+    if isinstance(error, Exception):
+        return error
+    try:
+        result: Result = future.result()
+    except KilledWorker as killed:
+        return killed
+    return result
+
+
+def _outcome_of(future: Future[EntryOutcome], planned: PlannedEntry) -> EntryOutcome | None:
+    error = _result_of(future)
+    if isinstance(error, EntryOutcome):
+        return error
     if isinstance(error, C2SError | CancelledError):
         raise error  # The store's fault, or the cluster's: the next map would meet it too.
     if isinstance(error, KilledWorker):

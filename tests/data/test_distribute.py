@@ -148,6 +148,42 @@ def test_a_map_that_kills_its_worker_is_quarantined_and_no_other(
     assert [entry.entry_id for entry in pending_entries(objects, plan)] == [deadly]
 
 
+class _Deadly(EntryOutcome):
+    """Ends the worker that holds it when it is asked for."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("this process is dead")
+
+
+def _die_with_the_result(url: str, planned: PlannedEntry, facts: PlanFacts) -> EntryOutcome:
+    """The first map's worker dies when it gives its result, and whenever it builds it again."""
+    if planned.map_index != 0:
+        return build_and_write(url, planned, facts)
+    if (mark := Path(url.removeprefix("file://")) / "built-once").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    outcome = build_and_write(url, planned, facts)
+    mark.touch()
+    return _Deadly(outcome.entry_id, outcome.failure)
+
+
+def test_a_result_that_is_lost_with_its_worker_fails_no_other(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(read_catalog(catalog), CONFIG)
+    objects = open_objects(tmp_path / "lost.zarr")
+    begin_store(objects, plan)
+    seen: list[EntryOutcome] = []
+    monkeypatch.setattr("c2s_data.distribute.build_and_write", _die_with_the_result)
+    monkeypatch.setattr("c2s_data.distribute._TOGETHER_S", 3.0)
+    with connect(workers=2) as client:
+        run_on_client(client, objects.url, plan, plan.buildable, seen.append)
+    lost = plan.entries[0].entry_id
+    assert (tmp_path / "lost.zarr/built-once").exists()
+    assert {o.entry_id: o.failure.reason for o in seen if o.failure} == {lost: "worker-killed"}
+    assert sorted(outcome.entry_id for outcome in seen) == sorted(e.entry_id for e in plan.entries)
+
+
 def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
     catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
