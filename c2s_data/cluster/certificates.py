@@ -9,14 +9,14 @@ from typing import Final
 
 from distributed import Security
 
-from c2s_data.cluster.spec import Address, SchedulerFile, Ssh
+from c2s_data.cluster.spec import Address, Kubernetes, SchedulerFile, Ssh
 from c2s_data.errors import ClusterError, ConfigError
 
 _ROLES: Final = ("client", "worker", "scheduler")
 _LOOK_EVERY_S: Final = 0.2
 
 
-def tls_of(spec: Address | SchedulerFile | Ssh) -> Security | None:
+def tls_of(spec: Address | SchedulerFile | Ssh | Kubernetes) -> Security | None:
     """Return the certificates that a specification names; None for those of Dask's configuration.
 
     Raises

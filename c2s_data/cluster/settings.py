@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from c2s_data.cluster.spec import ClusterSpec, Local, Slurm, SlurmRunner
+from c2s_data.cluster.spec import ClusterSpec, Kubernetes, Local, Slurm, SlurmRunner
 from c2s_data.endpoint import endpoint_variables
 
 CONNECT_TIMEOUT: Final = "20s"
@@ -82,8 +82,8 @@ def settings_of(spec: ClusterSpec) -> dict[str, Any]:
     settings[name] = settings[name] | endpoint_variables()
     # Of one terminal; its empty lines in a log also make Dask give up a worker over SSH.
     del settings["distributed.worker.preload"]
-    if isinstance(spec, Slurm):
-        # Its scheduler lives in this process and its workers in a queue, for hours.
+    if isinstance(spec, Slurm | Kubernetes):
+        # The scheduler is there at once, and its workers in a queue, for hours.
         settings["distributed.scheduler.no-workers-timeout"] = f"{spec.queue_timeout}s"
     if isinstance(spec, Slurm | SlurmRunner):
         # The dashboard has neither TLS nor passwords and stays on the loopback interface.

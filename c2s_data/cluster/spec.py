@@ -132,7 +132,26 @@ class Ssh(_Tls):
     connect_timeout: PositiveFloat = 20.0
 
 
-ClusterSpec = Local | Address | SchedulerFile | Slurm | SlurmRunner | Ssh
+class Kubernetes(_Tls):
+    """Pods that the Dask operator of a Kubernetes cluster starts, for the time of a command."""
+
+    kind: Literal["kubernetes"] = "kubernetes"
+    image: Word = "c2s:latest"
+    workers: PositiveInt = 16
+    minimum: PositiveInt = 1
+    memory_per_worker: Nbytes | None = None
+    context: Line | None = None
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] | None = None
+    name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")] = "c2s"
+    service_account: Word = "c2s"
+    secrets: tuple[Word, ...] = ()
+    volumes: dict[Word, Annotated[str, Field(pattern=r"^/[^:\n\r]+$")]] = {}
+    node_selector: dict[Word, Word] = {}
+    tls_secret: Word | None = None
+    queue_timeout: Timeout = 3600
+
+
+ClusterSpec = Local | Address | SchedulerFile | Slurm | SlurmRunner | Ssh | Kubernetes
 """One of the kinds."""
 
 KINDS: Final[dict[str, type[BaseModel]]] = {

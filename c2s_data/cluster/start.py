@@ -18,6 +18,7 @@ from c2s_data.cluster.slurm_runner import slurm_runner
 from c2s_data.cluster.spec import (
     Address,
     ClusterSpec,
+    Kubernetes,
     Local,
     SchedulerFile,
     Slurm,
@@ -25,7 +26,7 @@ from c2s_data.cluster.spec import (
     Ssh,
 )
 from c2s_data.cluster.ssh import ssh
-from c2s_data.cluster.started import Started, Tell
+from c2s_data.cluster.started import Started, Tell, need
 from c2s_data.errors import ConfigError
 
 
@@ -66,6 +67,11 @@ def started(
                 yield stack.enter_context(slurm_runner(spec, memory, insecure=insecure))
             case Ssh():
                 yield stack.enter_context(ssh(spec, memory, insecure=insecure))
+            case Kubernetes():
+                need("kr8s", "kubernetes", "--cluster kubernetes")
+                from c2s_data.cluster.kubernetes import kubernetes
+
+                yield stack.enter_context(kubernetes(spec, memory, tell))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ where a cluster would only drop it in silence.
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
 import shutil
 import subprocess
@@ -21,6 +22,14 @@ import yaml
 from typer.main import get_command
 
 from c2s_data.cli import app
+from c2s_data.cluster.manifests import (
+    autoscaler_document,
+    cluster_document,
+    owned_by,
+    secret_document,
+)
+from c2s_data.cluster.spec import Kubernetes
+from c2s_data.plan import DEFAULT_TASK_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
@@ -56,16 +65,20 @@ def closed(schema: Any) -> Any:
     return made
 
 
-def faults_of(document: dict[str, Any]) -> list[str]:
+@functools.cache
+def validator_of(kind: str) -> Any:
     jsonschema = pytest.importorskip("jsonschema")
-    definition = yaml.safe_load(
-        (operator_folder() / f"crds/{document['kind'].lower()}.yaml").read_text("utf-8")
-    )
+    text = (operator_folder() / f"crds/{kind.lower()}.yaml").read_text("utf-8")
+    definition = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     (version,) = (v for v in definition["spec"]["versions"] if v["name"] == "v1")
-    schema = copy.deepcopy(version["schema"]["openAPIV3Schema"])
+    schema = version["schema"]["openAPIV3Schema"]
     schema["properties"] |= META
-    assert definition["spec"]["names"]["kind"] == document["kind"]
-    found = jsonschema.Draft202012Validator(closed(schema)).iter_errors(document)
+    assert definition["spec"]["names"]["kind"] == kind
+    return jsonschema.Draft202012Validator(closed(schema))
+
+
+def faults_of(document: dict[str, Any]) -> list[str]:
+    found = validator_of(document["kind"]).iter_errors(document)
     return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in found]
 
 
@@ -170,6 +183,7 @@ def test_the_cluster_of_a_job_is_the_cluster() -> None:
     within = copy.deepcopy(DOCUMENTS["DaskJob-c2s-build"]["spec"]["cluster"]["spec"])
     for spec in (alone, within):
         spec["worker"].pop("replicas")
+        spec.pop("idleTimeout", None)
     for pod in pods(within):
         pod["volumes"] = [v for v in pod["volumes"] if v["name"] != "inputs"]
         for container in pod["containers"]:
@@ -177,6 +191,58 @@ def test_the_cluster_of_a_job_is_the_cluster() -> None:
             container["volumeMounts"] = [m for m in mounts if m["name"] != "inputs"]
     renamed = yaml.safe_load(yaml.safe_dump(within).replace("c2s-build", "c2s"))
     assert renamed == alone
+
+
+def test_a_command_makes_what_the_manifests_say() -> None:
+    spec = Kubernetes(secrets=("c2s-bucket",), workers=400)
+    made = cluster_document(spec, 2 * DEFAULT_TASK_MEMORY, "c2s-tls", idle_timeout_s=0)
+    assert made == DOCUMENTS["DaskCluster-c2s"]
+    assert autoscaler_document(spec) == DOCUMENTS["DaskAutoscaler-c2s"]
+
+
+def test_what_a_command_may_make_is_known_to_the_operator_and_kubernetes() -> None:
+    spec = Kubernetes(
+        name="mine",
+        image="registry.example:5000/lab/c2s@sha256:0a",
+        minimum=3,
+        service_account="builder",
+        secrets=("bucket", "more"),
+        volumes={"maps": "/data/maps", "scratch": "/data/out"},
+        node_selector={"cloud.example/pool": "cpu"},
+    )
+    cluster = cluster_document(spec, 4_500_000_000, "mine-tls", idle_timeout_s=900)
+    assert faults_of(cluster) == []
+    (worker_pod, scheduler_pod) = pods(cluster)
+    for pod in (worker_pod, scheduler_pod):
+        assert pod["serviceAccountName"] == "builder"
+        assert pod["nodeSelector"] == {"cloud.example/pool": "cpu"}
+        claims = {
+            volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+            for volume in pod["volumes"]
+            if "persistentVolumeClaim" in volume
+        }
+        (container,) = pod["containers"]
+        assert container["image"] == "registry.example:5000/lab/c2s@sha256:0a"
+        mounts = container["volumeMounts"]
+        seen = {claims[m["name"]]: m["mountPath"] for m in mounts if m["name"] in claims}
+        assert seen == {"maps": "/data/maps", "scratch": "/data/out"}
+        assert pod["volumes"][0]["secret"]["secretName"] == "mine-tls"
+    (worker,) = worker_pod["containers"]
+    assert worker["envFrom"] == [{"secretRef": {"name": name}} for name in ("bucket", "more")]
+    assert worker["args"][worker["args"].index("--memory-limit") + 1] == "4500MB"
+    assert worker["resources"]["requests"]["memory"] == "4500M"
+    assert worker["resources"]["limits"]["memory"] == "5400M"
+    assert "envFrom" not in scheduler_pod["containers"][0]
+    owner = cluster | {"metadata": {"name": "mine", "uid": "0-1"}}
+    owned = owned_by(owner, autoscaler_document(spec))
+    assert faults_of(owned) == []
+    reference = {"apiVersion": cluster["apiVersion"], "kind": "DaskCluster", "name": "mine"}
+    assert owned["metadata"] == {"name": "mine", "ownerReferences": [reference | {"uid": "0-1"}]}
+    assert owned["spec"] == {"cluster": "mine", "minimum": 3, "maximum": 16}
+    secret = secret_document("mine-tls", {"ca.crt": "certificate"})
+    assert secret["data"] == {"ca.crt": "Y2VydGlmaWNhdGU="}
+    validate = pytest.importorskip("kubernetes_validate")
+    validate.validate(secret, validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("name", ["DaskCluster-c2s", "DaskJob-c2s-build"])

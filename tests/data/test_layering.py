@@ -156,7 +156,7 @@ ONLY_IN = {
     "dask": ("c2s_data.distribute", "c2s_data.cluster"),
     "distributed": ("c2s_data.distribute", "c2s_data.cluster"),
     "dask_jobqueue": ("c2s_data.cluster",),
-    "dask_kubernetes": ("c2s_data.cluster",),
+    "kr8s": ("c2s_data.cluster",),
     "c2s_data.distribute": (
         *("c2s_data.distribute", "c2s_data.cluster_options"),
         *("c2s_data.cli", "c2s_model.cli"),
