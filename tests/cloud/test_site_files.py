@@ -83,14 +83,13 @@ def test_the_policies_permit_what_is_needed_and_no_more(
     for arguments in (("plan", catalog, store, "--preset=recommended"), build, ("commit", store)):
         done = run(tmp_path, *arguments, **accounts["writer"], **chosen)
         assert done.process.returncode == 0, done.output
-    reading = [("inspect", store), ("verify", store), ("copy", store, tmp_path / "back.zarr")]
+    reading = [("verify", store), ("copy", store, tmp_path / "back.zarr")]
     for arguments in reading:
         done = run(tmp_path, *arguments, **accounts["reader"], **chosen)
         assert done.process.returncode == 0, done.output
     assert digests(tmp_path / "back.zarr") == digests(on_disk)
     elsewhere = f"s3://{BUCKET}/others/store.zarr"
     refused = [
-        ("reader", ("gc", store)),
         ("reader", ("withdraw", store, "TINY-00", "--reason=none")),
         ("writer", ("copy", on_disk, elsewhere)),
     ]
