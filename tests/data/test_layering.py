@@ -128,6 +128,7 @@ MAY_IMPORT = {
         "c2s_data.stored_density",  # a map is prepared as those of a store are
         "c2s_data.embed_store",
         "c2s_data.explore.palette",  # the colors of the classes
+        "c2s_data.explore.pages",  # the page around what a run shows
         "c2s_model",
     ),
     "c2s_model.cli": ("c2s_data", "c2s_model"),

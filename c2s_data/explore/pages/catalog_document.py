@@ -13,15 +13,21 @@ COLUMNS: Final = (
     "q_score_expected", "cc_mask", "fsc_05_A", "explained_density_share", "ca_in_box",
     "saturated_ca_share", "emdb_id", "pdb_id", "quality_flags", "why",
 )  # fmt: skip
+HAS_MAP: Final = ("built", "noted", "flagged")
 LONGEST_REASON: Final = 600
 _DIGITS: Final = 4
 
 
 def state_of(row: Mapping[str, Any]) -> str:
-    """Return ``built``, ``flagged``, ``failed`` or ``withdrawn``."""
+    """Return ``built``, ``noted``, ``flagged``, ``failed`` or ``withdrawn``.
+
+    A flagged entry has a quality flag, a noted one only notes.
+    """
     if row["failure_reason"] is not None:
         return "withdrawn" if row["failure_stage"] == "withdrawn" else "failed"
-    return "flagged" if row.get("quality_flags") or row.get("notes") else "built"
+    if row.get("quality_flags"):
+        return "flagged"
+    return "noted" if row.get("notes") else "built"
 
 
 def why_of(row: Mapping[str, Any]) -> str:
@@ -57,7 +63,9 @@ def catalog_document(store: Store, pages: str) -> dict[str, Any]:
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    made = {"state": state_of(row), "why": why_of(row)}
+    shape = row["shape_zyx"]
+    known = shape is not None and all(shape)  # Zeros: the header could not be read.
+    made = {"state": state_of(row), "why": why_of(row), "shape_zyx": shape if known else None}
     return {name: _short(made.get(name, row.get(name))) for name in COLUMNS}
 
 

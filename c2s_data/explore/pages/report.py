@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from c2s_data.errors import C2SError, ConfigError
-from c2s_data.explore.pages.catalog_document import catalog_document
+from c2s_data.explore.pages.catalog_document import HAS_MAP, catalog_document
 from c2s_data.explore.pages.constants import constants
 from c2s_data.explore.pages.map_document import map_document
 from c2s_data.explore.pages.packed import as_text, pack
@@ -153,7 +153,7 @@ def _mark(document: dict[str, Any], errors: dict[str, str]) -> None:
     """Say in the catalog which maps have no page, and why."""
     columns = document["columns"]
     for row, entry_id in enumerate(columns["entry_id"]):
-        if entry_id in errors and columns["state"][row] in ("built", "flagged"):
+        if entry_id in errors and columns["state"][row] in HAS_MAP:
             columns["why"][row] = f"no page: {errors[entry_id]}"
 
 

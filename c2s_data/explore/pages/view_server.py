@@ -56,7 +56,7 @@ class ViewServer(ThreadingHTTPServer):
             super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
             raise ConfigError(
-                f"port {port} of this machine cannot be had: {error}; leave out --port for a free one"
+                f"port {port} of this machine cannot be had: {error}; leave out --port for any"
             ) from error
         self.maps = LazyMaps(store)
         self.token = secrets.token_urlsafe(24)

@@ -23,17 +23,14 @@ KEPT_BELOW: Final = 0.4
 def first_contour(row: Mapping[str, Any]) -> tuple[float, str]:
     """Return where to draw the first surface, in units of the normalized map, and why there.
 
-    The entry's contour level; without one the level that its quality was measured at; without
-    quality halfway between the map's mean and its mean at the C-alphas.
+    The entry's contour level; without one, halfway from the map's mean to its mean at the C-alphas.
     """
     divisor = row["percentile_value"]
     if row.get("contour_level") is not None:
         level, why = row["contour_level"], "the entry's contour level"
-    elif row.get("explained_density_level") is not None:
-        level, why = row["explained_density_level"], "the level of the explained share"
     else:
         height = 0.5 * (row.get("ca_density_sigma") or 4.0) * row["raw_sd"]
-        level, why = row["raw_mean"] + height, "half the mean density at the C-alphas"
+        level, why = row["raw_mean"] + height, "halfway to the mean density at the C-alphas"
     contour = float(level) / divisor
     if contour > HIGHEST_CONTOUR:
         return HIGHEST_CONTOUR, f"{why} ({contour:.2f}) lies above the cut; drawn below it"

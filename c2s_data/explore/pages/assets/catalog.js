@@ -1,8 +1,9 @@
 "use strict";
 /* The catalog: tiles, plots, and a table that sorts, filters and turns its pages. */
 (() => {
+  c2s.hasMap = (row) => ["built", "noted", "flagged"].includes(row.state);
   const PER_PAGE = 50;
-  const STATES = ["built", "flagged", "failed", "withdrawn"];
+  const STATES = ["built", "noted", "flagged", "failed", "withdrawn"];
   const SPLITS = [["train", "#2563a8"], ["validation", "#e08e0b"], ["test", "#3a9d6e"]];
   const { el } = c2s;
   const HEAD = [
@@ -17,7 +18,10 @@
     ["cc_mask", "CC mask", true, (r) => c2s.number(r.cc_mask)],
     ["fsc_05_A", "FSC 0.5, Å", true, (r) => c2s.number(r.fsc_05_A, 1)],
     ["ca_in_box", "CA in box", true, (r) => c2s.percent(r.ca_in_box)],
-    ["why", "flags and reasons", false, (r) => [...(r.quality_flags ?? []), r.why].filter(Boolean).join("; ")],
+    ["why", "flags, notes and reasons", false, (r) => {
+      const text = [...(r.quality_flags ?? []), r.why].filter(Boolean).join("; ");
+      return el("div", { title: text }, text);
+    }],
   ];
   const signed = (v) => v === null ? "–" : (v > 0 ? "+" : "") + c2s.number(v);
 
@@ -58,7 +62,7 @@
     const of = (state) => rows.filter((r) => r.state === state).length;
     const residues = rows.reduce((n, r) => n + (r.n_residues ?? 0), 0);
     return el("div", { className: "tiles" },
-      tile(c2s.number(of("built") + of("flagged"), 0), "maps in the store"),
+      tile(c2s.number(rows.filter(c2s.hasMap).length, 0), "maps in the store"),
       tile(c2s.number(of("flagged"), 0), "of them flagged"),
       tile(c2s.number(of("failed"), 0), "failed"),
       of("withdrawn") ? tile(c2s.number(of("withdrawn"), 0), "withdrawn") : null,
@@ -69,7 +73,7 @@
   function plots(rows, open) {
     const here = [...SPLITS, [null, "#8c96a3"]].map(([split, color]) => [split ?? "no split", color,
       rows.filter((r) => (SPLITS.some(([s]) => s === r.split) ? r.split : null) === split
-        && r.size !== null && !["failed", "withdrawn"].includes(r.state))]).filter(([, , some]) => some.length);
+        && c2s.hasMap(r))]).filter(([, , some]) => some.length);
     const known = (some, ...keys) => some.filter((r) => keys.every((key) => r[key] !== null));
     const bars = c2s.stackedHistogram(here.map(([n, c, some]) =>
       [n, c, known(some, "resolution_A").map((r) => r.resolution_A)]), "resolution, Å");

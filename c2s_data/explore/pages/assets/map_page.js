@@ -2,7 +2,7 @@
 /* The page of one map. */
 (() => {
   const { el } = c2s, AXES = "zyx";
-  const COLORINGS = [["secondary", "secondary structure"], ["chain", "chain"], ["amino", "amino acid"],
+  const COLORINGS = [["status", "right or wrong"], ["secondary", "secondary structure"], ["chain", "chain"], ["amino", "amino acid"],
     ["q_score", "Q-score"], ["confidence", "confidence"]];
   const HALF_A = 3;
 
@@ -140,10 +140,11 @@
       for (let i = first; i < end; i++) if (Number.isFinite(trace.q_score.data[i])) piece.push([trace.number.data[i], trace.q_score.data[i]]);
       if (piece.length) of[trace.chain.data[first]].push(piece);
     }
+    const lowest = Math.min(-0.2, ...of.flat(2).map(([, q]) => q));
     const strips = of.map((pieces, k) => pieces.length
-      ? el("div", {}, el("h3", {}, `chain ${trace.chain_names[k]}`), c2s.strip(pieces, "residue number", [-0.2, 1])) : null)
+      ? el("div", {}, el("h3", {}, `chain ${trace.chain_names[k]}`), c2s.strip(pieces, "residue number", [lowest, 1])) : null)
       .filter(Boolean).slice(0, 12);
-    return strips.length ? card("Q-score along the chains", el("div", { className: "grid2" }, ...strips)) : null;
+    return strips.length ? card("Q-score along the chains", el("div", { className: "strips" }, ...strips)) : null;
   }
 
   c2s.qualityTiles = (row) => {

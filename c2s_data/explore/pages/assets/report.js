@@ -10,7 +10,7 @@
       return;
     }
     const catalog = await c2s.embedded("catalog"), rows = c2s.catalogRows(catalog.columns);
-    const hasPage = (row) => ["built", "flagged"].includes(row.state) && !(catalog.errors ?? {})[row.entry_id];
+    const hasPage = (row) => c2s.hasMap(row) && !(catalog.errors ?? {})[row.entry_id];
     const address = (row) => !hasPage(row) ? `#${row.entry_id}`
       : catalog.pages === "inline" ? `#${row.entry_id}` : `${catalog.pages}/${encodeURIComponent(row.entry_id)}.html`;
     const open = (entry) => { location.href = address(rows.find((row) => row.entry_id === entry)); };

@@ -91,7 +91,7 @@
       this.radius = radius_A;
       this.turned = times(turn(0, -1.1), turn(2, 0.5));
       this.moved = [0, 0];
-      this.distance = 2.45 * radius_A;
+      this.distance = 2.05 * radius_A;
       this.meshes = new Map();
       this.program = program(this.gl);
       this.listen();

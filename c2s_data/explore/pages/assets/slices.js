@@ -1,7 +1,7 @@
 "use strict";
 /* Three planes that slide: from the coarse level at once, at full resolution when it has come. */
 (() => {
-  const { el } = c2s, AXES = "zyx";
+  const { el } = c2s, AXES = "zyx", MOST_DOTS = 3000;
 
   class Slices {
     /* map: the overview; ask(name, axis, index): a promise of a plane; onMove(position_zyx). */
@@ -88,10 +88,7 @@
       const scale = c2s.drawPlane(canvas, shown, step,
         c2s.bitmap(c2s.planeImage(shown, (code) => bright(Math.max(1, code)))));
       const context = canvas.getContext("2d");
-      if (labels) {
-        context.drawImage(c2s.bitmap(c2s.planeImage(this.around ? labels.around : labels.plane, this.labelColor())),
-          0, 0, canvas.width, canvas.height);
-      }
+      if (labels) this.drawLabels(canvas, this.around ? labels.around : labels.plane, scale);
       const x = (this.position[across] + 0.5) * scale, y = canvas.height - (this.position[down] + 0.5) * scale;
       context.strokeStyle = "#ffd166aa";
       context.lineWidth = window.devicePixelRatio || 1;
@@ -108,6 +105,27 @@
       canvas.dataset.index = this.position[axis];
       canvas.dataset.level = full ? 0 : this.map.level;
       canvas.dataset.labels = labels ? labels.name : "";
+    }
+
+    /* Sparse labels as dots that stand out, others as the voxels they are. */
+    drawLabels(canvas, plane, scale) {
+      const context = canvas.getContext("2d"), color = this.labelColor(), [, columns] = plane.shape;
+      const places = [];
+      plane.data.forEach((code, at) => { if (code && places.length <= MOST_DOTS) places.push(at); });
+      if (places.length > MOST_DOTS) {
+        context.drawImage(c2s.bitmap(c2s.planeImage(plane, color)), 0, 0, canvas.width, canvas.height);
+        return;
+      }
+      context.lineWidth = Math.max(1, 0.2 * scale);
+      context.strokeStyle = "#ffffff";
+      for (const at of places) {
+        const x = (at % columns + 0.5) * scale, y = canvas.height - (Math.floor(at / columns) + 0.5) * scale;
+        context.beginPath();
+        context.arc(x, y, Math.max(2.2, 0.9 * scale), 0, 2 * Math.PI);
+        context.fillStyle = `rgb(${color(plane.data[at]).slice(0, 3).join(" ")})`;
+        context.fill();
+        context.stroke();
+      }
     }
 
     labelColor() {

@@ -59,7 +59,7 @@
       window.scrollTo(0, 0);
       try {
         if (!row) c2s.showCatalog(root, catalog, open, (one) => `#${one.entry_id}`);
-        else if (!["built", "flagged"].includes(row.state)) c2s.showReason(root, row, "#");
+        else if (!c2s.hasMap(row)) c2s.showReason(root, row, "#");
         else return await showMap(row.entry_id);
       } catch (error) {
         c2s.showReason(root, { ...row, state: "cannot be shown", why: error.message }, "#");
