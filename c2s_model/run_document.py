@@ -94,7 +94,7 @@ def _confidence(model: Path, query: Sequence[CaChain]) -> NDArray[np.float64]:
     places = joined_xyz_A(query)
     if xyz_A.shape != places.shape or np.abs(xyz_A - places).max() > SAME_A:
         raise ConfigError(
-            f"{path} belongs to another model than {model.name}; build the model again, or remove it"
+            f"{path} belongs to another model than {model.name}; build it again or remove the table"
         )
     return np.array([float(row["confidence"]) for row in rows])
 

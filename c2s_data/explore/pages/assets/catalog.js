@@ -39,12 +39,14 @@
   }
 
   const compare = (a, b) => typeof a === "number" ? a - b
-    : String(a).localeCompare(String(b), "en", { numeric: true });
+    : collator.compare(String(a), String(b));
+  const collator = new Intl.Collator("en", { numeric: true });
 
   function ordered(rows, { key, down }) {
-    const known = rows.filter((r) => r[key] !== null && r[key] !== undefined && r[key] !== "");
-    const empty = rows.filter((r) => !known.includes(r));
+    const has = (r) => r[key] !== null && r[key] !== undefined && r[key] !== "";
+    const known = rows.filter(has), empty = rows.filter((r) => !has(r));
     known.sort((a, b) => (down ? -1 : 1) * compare(a[key], b[key]) || compare(a.entry_id, b.entry_id));
+    empty.sort((a, b) => compare(a.entry_id, b.entry_id));
     return [...known, ...empty];
   }
 
