@@ -136,9 +136,10 @@ def _prediction(work: Path) -> StoredPrediction | None:
     """Open the first prediction of atoms that the stage left; a simulated one leaves none."""
     record = json.loads((work / "predict.json").read_bytes())
     for output in map(Path, record["outputs"]):
-        for place in [output, *sorted(output.glob("*.zarr"))] if output.is_dir() else ():
-            if (place / "zarr.json").is_file():
-                opened = open_prediction(str(place))
+        place = output if output.is_dir() else work / output.name  # The folder may have moved.
+        for found in (place, *sorted(place.glob("*.zarr"))):
+            if (found / "zarr.json").is_file():
+                opened = open_prediction(str(found))
                 if "atom" in opened.targets:
                     return opened
     return None
@@ -168,7 +169,8 @@ def probability_volume(
         p_ca = prediction.read("atom", start, stop)[ATOM_CA, :, low[1] : high[1], low[2] : high[2]]
         slabs.append(_highest(p_ca, factor))
     codes = np.rint(np.clip(np.concatenate(slabs).astype(np.float32), 0, 1) * 255)
-    first_A = origin_zyx_A + (low + (factor - 1) / 2) * voxel_A
+    middle = low + (factor - 1) / 2 + prediction.decode_offset_voxel
+    first_A = origin_zyx_A + middle * voxel_A
     return {
         "codes": codes.astype(np.uint8),
         "step_A": float(voxel_A * factor),
