@@ -66,8 +66,9 @@ def test_pictures_of_the_viewer(watched, real, picture) -> None:
         for axis, index in zip("zyx", middle, strict=True):
             watched.slide(f"#slider-{axis}", index)
         page.select_option("#mask", "secondary")
+        page.check("#closer")
         wait_for_planes(page, middle, "secondary")
-        small(watched.shot(picture("view.jpg")))
+        small(watched.shot(picture("view.jpg"), height=1240))
         server.shutdown()
         thread.join()
 

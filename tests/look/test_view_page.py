@@ -141,6 +141,27 @@ def test_only_what_is_looked_at_is_read(watched, map_page) -> None:
     assert len(asked) == 6, "the page, the overview, three planes, the volume"
 
 
+def test_a_closer_look_keeps_clicks_and_pixels_in_place(watched, map_page, looked) -> None:
+    map_page.check("#closer")
+    table, density = looked.residues(ENTRY), looked.read_map(ENTRY, "density").astype(float)
+    low = [max(0, int(table[f"voxel_{axis}"].min()) - 12) for axis in "zyx"]
+    high = [
+        min(n, int(table[f"voxel_{axis}"].max()) + 13)
+        for axis, n in zip("zyx", density.shape, strict=True)
+    ]
+    assert high[1] - low[1] < density.shape[1], "there is something to leave out"
+    box = map_page.locator("#plane-z").bounding_box()
+    x, y = ((v + 0.5 - low[k]) / (high[k] - low[k]) for k, v in ((2, 30), (1, 60)))
+    map_page.mouse.click(box["x"] + x * box["width"], box["y"] + (1 - y) * box["height"])
+    wait_for_planes(map_page, [37, 60, 30])
+    size = map_page.locator("#plane-z").evaluate("one => [one.width, one.height]")
+    inside = density[37, low[1] : high[1], low[2] : high[2]]
+    r, c = np.unravel_index(inside.argmax(), inside.shape)
+    x, y = (c + 0.5) / inside.shape[1] * size[0], (1 - (r + 0.5) / inside.shape[0]) * size[1]
+    found = watched.pixel("#plane-z", x, y)[:3]
+    assert np.abs(np.subtract(found, gray_of(inside.max()))).max() <= 1
+
+
 def test_the_place_is_marked_in_the_surface(watched, map_page) -> None:
     map_page.uncheck("#surface")
     map_page.uncheck("#tube")

@@ -80,8 +80,9 @@ class Watched:
             "(one, value) => { one.value = value; one.dispatchEvent(new Event('input')); }", value
         )
 
-    def shot(self, path: Path, *, whole: bool = False) -> Path:
+    def shot(self, path: Path, *, whole: bool = False, height: int = 900) -> Path:
         """Take a picture and return where it is."""
+        self.page.set_viewport_size({"width": 1280, "height": height})
         self.page.wait_for_timeout(300)
         self.page.screenshot(path=path, full_page=whole, type="jpeg", quality=82)
         return path

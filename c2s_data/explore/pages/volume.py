@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from c2s_data.store.layout import n_levels
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,7 +54,7 @@ def coarse_volume(
     shape = np.array(entry.shape_zyx)
     low, high = _box(ca_xyz_A[:, ::-1] - origin_zyx, shape)
     level = 0
-    while np.prod((high - low) / 2**level) > max_voxels and level + 1 < levels_of(entry.shape_zyx):
+    while np.prod((high - low) / 2**level) > max_voxels and level + 1 < n_levels(entry.shape_zyx):
         level += 1
     step = 2**level
     here = slice_box(low // step, -(-high // step))
@@ -62,13 +64,6 @@ def coarse_volume(
     start_A = start_A + (factor - 1) / 2 * step
     x, y, z = (float(one) for one in start_A[::-1])
     return values, float(step * factor), (x, y, z)
-
-
-def levels_of(shape_zyx: tuple[int, int, int]) -> int:
-    """Return how many levels a map of this shape has."""
-    from c2s_data.store.layout import n_levels  # noqa: PLC0415 - not for those who only scale
-
-    return n_levels(shape_zyx)
 
 
 def slice_box(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[slice, slice, slice]:

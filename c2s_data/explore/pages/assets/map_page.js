@@ -205,7 +205,7 @@
     root.replaceChildren(
       el("p", {}, el("a", { href: back, id: "to-catalog" }, "‹ catalog")),
       el("h1", {}, map.entry_id),
-      el("p", { className: "sub" }, row.title ?? ([row.emdb_id, row.pdb_id].filter(Boolean).join(", ") || "")),
+      el("p", { className: "sub" }, row.title ?? [row.emdb_id, row.pdb_id].filter((one) => one && one !== map.entry_id).join(", ")),
       c2s.flags(row) ?? "", c2s.qualityTiles(row), scene.made, planes.made, histogramsCard(map),
       alongChains(map) ?? "", ...factCards(map));
     scene.start();

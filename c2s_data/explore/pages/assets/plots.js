@@ -3,7 +3,8 @@
 (() => {
   const W = 460, H = 210, LEFT = 46, RIGHT = 12, TOP = 12, BOTTOM = 34;
 
-  function frame(label, xs, ys, ticksY = true) {
+  /* finest: the smallest step of the vertical axis, or null for an axis without numbers. */
+  function frame(label, xs, ys, finest = 0) {
     const x = (v) => LEFT + (W - LEFT - RIGHT) * (v - xs[0]) / (xs[1] - xs[0] || 1);
     const y = (v) => H - BOTTOM - (H - TOP - BOTTOM) * (v - ys[0]) / (ys[1] - ys[0] || 1);
     const made = c2s.svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "img" });
@@ -11,7 +12,7 @@
     for (const at of ticks(...xs)) {
       made.append(c2s.svg("text", { x: x(at), y: H - BOTTOM + 15, class: "tick middle" }, short(at)));
     }
-    if (ticksY) for (const at of ticks(...ys)) {
+    if (finest !== null) for (const at of ticks(...ys, finest)) {
       made.append(c2s.svg("line", { x1: LEFT, x2: W - RIGHT, y1: y(at), y2: y(at), class: "grid" }));
       made.append(c2s.svg("text", { x: LEFT - 6, y: y(at) + 3.5, class: "tick end" }, short(at)));
     }
@@ -19,9 +20,9 @@
     return { made, x, y };
   }
 
-  function ticks(low, high) {
+  function ticks(low, high, finest = 0) {
     const rough = (high - low) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
+    const step = Math.max(finest, [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough));
     const found = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
     return found;
@@ -32,7 +33,7 @@
   /* Bars of counts on a logarithmic scale; marks are [value, text, color]. */
   c2s.histogram = (counts, range, label, marks = [], extra = null) => {
     const top = Math.log10(1 + Math.max(...counts.data, ...(extra ? [extra.n] : [])));
-    const { made, x, y } = frame(label, range, [0, top], false);
+    const { made, x, y } = frame(label, range, [0, top], null);
     const n = counts.data.length, step = (range[1] - range[0]) / n;
     let path = "";
     counts.data.forEach((count, k) => {
@@ -70,7 +71,7 @@
     const bin = (v) => Math.min(n - 1, Math.floor((v - low) / (high - low) * n));
     const stacked = groups.map(() => new Array(n).fill(0)), sums = new Array(n).fill(0);
     groups.forEach(([, , values], g) => values.forEach((v) => { stacked[g][bin(v)]++; sums[bin(v)]++; }));
-    const { made, x, y } = frame(label, [low, high], [0, Math.max(...sums)]);
+    const { made, x, y } = frame(label, [low, high], [0, Math.max(...sums)], 1);
     const under = new Array(n).fill(0);
     groups.forEach(([name, color], g) => {
       stacked[g].forEach((count, k) => {

@@ -25,7 +25,7 @@
       vec3 made = c * lit + 0.18 * shine;
       float far = clamp((-p.z - fog.x) / (fog.y - fog.x), 0.0, 1.0);
       made = mix(made, vec3(1.0), 0.55 * far);
-      float a = alpha < 1.0 ? alpha * (0.45 + 1.5 * rim * rim) : 1.0;
+      float a = alpha < 1.0 ? alpha * (0.62 + 1.4 * rim * rim) : 1.0;
       shown = vec4(made * a, a);
     }`;
 
@@ -191,6 +191,6 @@
 
   c2s.surfaceMesh = (volume, contour, alpha) => {
     const made = c2s.surfaceNets(volume, Math.max(1, contour * 255));
-    return { ...made, normals: c2s.normals(made.places, made.triangles), color: [150, 176, 204], alpha };
+    return { ...made, normals: c2s.normals(made.places, made.triangles), color: [120, 152, 188], alpha };
   };
 })();

@@ -8,6 +8,7 @@
     constructor(map, ask, onMove) {
       Object.assign(this, { map, ask, onMove, mask: "", around: true, gain: 1 });
       this.position = map.shape_zyx.map((n) => Math.floor(n / 2));
+      this.box = map.shape_zyx.map((n) => [0, n]);
       this.readout = el("p", { className: "sub", id: "readout", "aria-live": "polite" });
       this.views = [0, 1, 2].map((axis) => this.view(axis));
       this.made = el("div", { className: "grid3" }, ...this.views.map((one) => one.made));
@@ -27,9 +28,10 @@
       }, { passive: false });
       const [down, across] = [0, 1, 2].filter((k) => k !== axis);
       const pick = (event) => {
-        const box = canvas.getBoundingClientRect(), shape = this.map.shape_zyx;
+        const box = canvas.getBoundingClientRect();
         const right = (event.clientX - box.left) / box.width, up = 1 - (event.clientY - box.top) / box.height;
-        this.move({ [across]: Math.floor(right * shape[across]), [down]: Math.floor(up * shape[down]) });
+        const at = (k, share) => this.box[k][0] + Math.floor(share * (this.box[k][1] - this.box[k][0]));
+        this.move({ [across]: at(across, right), [down]: at(down, up) });
       };
       canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); pick(event); });
       canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) pick(event); });
@@ -81,15 +83,17 @@
     draw(view) {
       const { axis, canvas } = view, [down, across] = [0, 1, 2].filter((k) => k !== axis);
       const full = this.plane(view, "density"), labels = this.mask ? this.plane(view, this.mask) : null;
-      const shown = full ? full.plane : this.coarse(axis), shape = this.map.shape_zyx;
-      // A coarse level leaves out a last odd plane; all are drawn to the size of the full one.
-      const step = [shape[down] / shown.shape[0], shape[across] / shown.shape[1]];
+      const shown = full ? full.plane : this.coarse(axis);
       const bright = (code) => c2s.grayColor(code === 255 ? 255 : Math.min(254, 1 + Math.round((code - 1) * this.gain)));
-      const scale = c2s.drawPlane(canvas, shown, step,
-        c2s.bitmap(c2s.planeImage(shown, (code) => bright(Math.max(1, code)))));
+      const [bottom, top] = this.box[down], [left, right] = this.box[across];
+      const scale = canvas.clientWidth * (window.devicePixelRatio || 1) / (right - left);
+      [canvas.width, canvas.height] = [right - left, top - bottom].map((n) => Math.round(n * scale));
       const context = canvas.getContext("2d");
-      if (labels) this.drawLabels(canvas, this.around ? labels.around : labels.plane, scale);
-      const x = (this.position[across] + 0.5) * scale, y = canvas.height - (this.position[down] + 0.5) * scale;
+      context.imageSmoothingEnabled = false;
+      this.paste(context, view, c2s.bitmap(c2s.planeImage(shown, (code) => bright(Math.max(1, code)))));
+      if (labels) this.drawLabels(canvas, view, this.around ? labels.around : labels.plane, scale);
+      const x = (this.position[across] + 0.5 - left) * scale;
+      const y = canvas.height - (this.position[down] + 0.5 - bottom) * scale;
       context.strokeStyle = "#ffd166aa";
       context.lineWidth = window.devicePixelRatio || 1;
       context.beginPath();
@@ -107,19 +111,44 @@
       canvas.dataset.labels = labels ? labels.name : "";
     }
 
+    /* Draws the part of a whole plane's picture that lies in the box, over all of the canvas. The
+       pixels of a coarse level are stretched: it leaves out a last odd plane. */
+    paste(context, { axis }, bitmap) {
+      const [down, across] = [0, 1, 2].filter((k) => k !== axis), shape = this.map.shape_zyx;
+      const [bottom, top] = this.box[down], [left, right] = this.box[across];
+      const [wide, high] = [bitmap.width / shape[across], bitmap.height / shape[down]];
+      context.drawImage(bitmap, left * wide, (shape[down] - top) * high, (right - left) * wide,
+        (top - bottom) * high, 0, 0, context.canvas.width, context.canvas.height);
+    }
+
+    /* Shows no more than the surroundings of the labeled C-alphas, or the whole map again. */
+    closer(trace, margin = 12) {
+      this.box = this.map.shape_zyx.map((n, k) => {
+        const at = Array.from({ length: trace?.voxel_zyx.shape[0] ?? 0 }, (_, i) => trace.voxel_zyx.data[3 * i + k])
+          .filter((one) => one >= 0);
+        if (!at.length) return [0, n];
+        const [low, high] = at.reduce(([a, b], one) => [Math.min(a, one), Math.max(b, one)], [n, 0]);
+        return [Math.max(0, low - margin), Math.min(n, high + margin + 1)];
+      });
+      this.show();
+    }
+
     /* Sparse labels as dots that stand out, others as the voxels they are. */
-    drawLabels(canvas, plane, scale) {
+    drawLabels(canvas, view, plane, scale) {
       const context = canvas.getContext("2d"), color = this.labelColor(), [, columns] = plane.shape;
       const places = [];
       plane.data.forEach((code, at) => { if (code && places.length <= MOST_DOTS) places.push(at); });
       if (places.length > MOST_DOTS) {
-        context.drawImage(c2s.bitmap(c2s.planeImage(plane, color)), 0, 0, canvas.width, canvas.height);
+        this.paste(context, view, c2s.bitmap(c2s.planeImage(plane, color)));
         return;
       }
-      context.lineWidth = Math.max(1, 0.2 * scale);
+      const [down, across] = [0, 1, 2].filter((k) => k !== view.axis);
+      const [bottom, left] = [this.box[down][0], this.box[across][0]];
+      context.lineWidth = Math.max(0.8, 0.15 * scale);
       context.strokeStyle = "#ffffff";
       for (const at of places) {
-        const x = (at % columns + 0.5) * scale, y = canvas.height - (Math.floor(at / columns) + 0.5) * scale;
+        const x = (at % columns + 0.5 - left) * scale;
+        const y = canvas.height - (Math.floor(at / columns) + 0.5 - bottom) * scale;
         context.beginPath();
         context.arc(x, y, Math.max(2.2, 0.9 * scale), 0, 2 * Math.PI);
         context.fillStyle = `rgb(${color(plane.data[at]).slice(0, 3).join(" ")})`;

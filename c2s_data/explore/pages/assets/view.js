@@ -31,6 +31,8 @@
     let mark = () => {};
     const slices = new c2s.Slices(map, (...what) => fetched("plane", entry, ...what), (at) => mark(at));
     const [controls, legend] = overlayControls(slices), place = el("div");
+    const closer = el("input", { type: "checkbox", id: "closer", disabled: true });
+    controls.append(el("label", {}, closer, "only around the model"));
     document.title = entry;
     root.replaceChildren(el("p", {}, el("a", { href: "#", id: "to-catalog" }, "‹ catalog")), el("h1", {}, entry),
       el("p", { className: "sub" }, `${map.shape_zyx.join(" × ")} voxels of 1 Å (z, y, x); click sets the point, the wheel slides`),
@@ -45,6 +47,8 @@
     card.start();
     mark = ([z, y, x]) => card.mark(map.origin_xyz_A.map((o, k) => o + [x, y, z][k]));
     mark(slices.position);
+    closer.onchange = () => slices.closer(closer.checked ? trace : null);
+    closer.disabled = false;
     root.dataset.volume = entry;
   }
 
