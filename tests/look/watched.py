@@ -84,5 +84,5 @@ class Watched:
         """Take a picture and return where it is."""
         self.page.set_viewport_size({"width": 1280, "height": height})
         self.page.wait_for_timeout(300)
-        self.page.screenshot(path=path, full_page=whole, type="jpeg", quality=82)
+        self.page.screenshot(path=path, full_page=whole, type="jpeg", quality=70)
         return path
