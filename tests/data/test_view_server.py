@@ -39,9 +39,11 @@ def server(store: Store):
     with ViewServer(store) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
 
 
 def ask(server: ViewServer, path: str, method: str = "GET", **headers: str):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,19 @@ LARGEST_BYTES = 150_000
 pytestmark = pytest.mark.skipif(
     not os.environ.get("C2S_PICTURES"), reason="C2S_PICTURES names no folder for pictures"
 )
+
+
+@contextlib.contextmanager
+def served(store: Store) -> Iterator[str]:
+    """Serve a store; a test that fails must not leave the thread that ends with no one."""
+    with ViewServer(store) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +71,8 @@ def test_pictures_of_the_report(watched, real, tmp_path, picture) -> None:
 
 
 def test_pictures_of_the_viewer(watched, real, picture) -> None:
-    with ViewServer(real) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        page = watched.open(f"{server.url}#EMD-0093", allow=server.url)
+    with served(real) as url:
+        page = watched.open(f"{url}#EMD-0093", allow=url)
         page.wait_for_selector("main[data-volume]")
         residues = real.residues("EMD-0093")
         middle = [round(float(residues[f"voxel_{axis}"].mean())) for axis in "zyx"]
@@ -69,8 +82,6 @@ def test_pictures_of_the_viewer(watched, real, picture) -> None:
         page.check("#closer")
         wait_for_planes(page, middle, "secondary")
         small(watched.shot(picture("view.jpg"), height=1240))
-        server.shutdown()
-        thread.join()
 
 
 def test_picture_of_a_backbone(watched, demo_catalog, tmp_path, picture) -> None:
