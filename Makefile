@@ -12,6 +12,7 @@
 #   TRAIN_DEMO_ARGS  options of the training demonstration: --quick, --epochs N
 #   AZURE        1: test-cloud also against Azurite, an Azure server from npm
 #   GCS          1: test-cloud also against fake-gcs-server, an emulator of Google's storage
+#   C2S_PICTURES folder that test-look writes the pictures of the documentation to, docs/images
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -55,7 +56,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-look test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -90,6 +91,10 @@ test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) $(if $(GCS),$(FAKE_GCS)) 
 test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, training, SSH (5 minutes)
 	tests/cluster/install
 	$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+test-look: $(READY) ## report, viewer and their pages in a headless Chromium (4 minutes)
+	tests/look/install
+	$(BIN)/python -m pytest tests/look $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1

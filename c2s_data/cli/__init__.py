@@ -10,6 +10,7 @@ from c2s_data.cli import (  # noqa: F401 - they register their commands
     keeping,
     looking,
     moving,
+    pages,
     records,
     splitting,
     validating,

@@ -40,6 +40,7 @@ from c2s_data.store.layout import (
     sequences_key,
     statistics_key,
 )
+from c2s_data.store.map_array import MapArray
 from c2s_data.store.objects import Objects, open_objects
 from c2s_data.store.parquet import decode_table
 from c2s_data.store.shard import ShardSpec, decode_shard
@@ -166,19 +167,8 @@ class Store:
         StoreError
             If the entry, the array or the level does not exist, or an object is damaged.
         """
-        entry = self.entry(entry_id)
-        shape = entry.shape_zyx
-        group = f"maps/{entry.group}/s{level}/{array}"
+        group, here, spec = self._map_array(entry_id, array, level)
         objects = open_objects(self.url)
-        document = _document(objects, f"{group}/zarr.json")
-        spec = ShardSpec.from_metadata(document)
-        here = level_shape(shape, level)
-        # Shards of another shape would leave a part of the map without values.
-        if tuple(document["shape"]) != here or spec.shard_shape != map_shard_shape(here):
-            raise StoreError(
-                f"{self.url}: {group} has shape {document['shape']} in shards of "
-                f"{spec.shard_shape}, not those of the map; `c2s-data verify` names the fault"
-            )
         values = np.empty(here, spec.dtype)
         for shard in np.ndindex(*n_map_shards(values.shape)):
             key = f"{group}/{spec.shard_key(*shard)}"
@@ -187,6 +177,33 @@ class Store:
             )
             decode_shard(objects.get(key), spec, values[block], f"{self.url}/{key}")
         return values
+
+    def map_array(self, entry_id: str, array: str, level: int = 0) -> MapArray:
+        """Open an array of a map to read boxes of it: planes of a large map, or a coarse level.
+
+        Raises
+        ------
+        StoreError
+            If the entry, the array or the level does not exist.
+        """
+        group, here, spec = self._map_array(entry_id, array, level)
+        return MapArray(open_objects(self.url), group, here, spec)
+
+    def _map_array(
+        self, entry_id: str, array: str, level: int
+    ) -> tuple[str, tuple[int, int, int], ShardSpec]:
+        entry = self.entry(entry_id)
+        group = f"maps/{entry.group}/s{level}/{array}"
+        document = _document(open_objects(self.url), f"{group}/zarr.json")
+        spec = ShardSpec.from_metadata(document)
+        here = level_shape(entry.shape_zyx, level)
+        # Shards of another shape would leave a part of the map without values.
+        if tuple(document["shape"]) != here or spec.shard_shape != map_shard_shape(here):
+            raise StoreError(
+                f"{self.url}: {group} has shape {document['shape']} in shards of "
+                f"{spec.shard_shape}, not those of the map; `c2s-data verify` names the fault"
+            )
+        return group, here, spec
 
     def residues(self, entry_id: str) -> dict[str, NDArray[Any]]:
         """Return an entry's residue table by column: the primary truth, one row a residue.

@@ -196,11 +196,9 @@ class SubgridReader:
             if WHOLE_AT * len(chunks) >= self._chunks_in_use(shard):
                 stored.want_whole()
             index = self._index(shard, stored, where)
-            for run in _adjacent_runs(index, chunks, where):
+            for run in adjacent_runs(index, chunks, where, self.spec):
                 bounds = list(chunk_bounds(index, run, where))
                 base, end = bounds[0][1], bounds[-1][2]
-                if end - base > len(run) * (self.spec.chunk_nbytes + _BLOSC_OVERHEAD):
-                    raise CorruptChunkError(f"{where}: the index claims impossible sizes; {REMEDY}")
                 blob = stored.span(base, end)
                 if blob.size != end - base:
                     raise CorruptChunkError(f"{where}: cut off before chunk {run[-1]}; {REMEDY}")
@@ -266,14 +264,23 @@ def read_rows(
     SubgridReader(location, spec, root=root).read_rows(shard, start, stop, out)
 
 
-def _adjacent_runs(index: ShardIndex, chunks: range, where: str) -> Iterator[range]:
-    """Split chunks into runs that lie one after another in the object."""
-    first, end = chunks.start, None
+def adjacent_runs(index: ShardIndex, chunks: range, where: str, spec: ShardSpec) -> Iterator[range]:
+    """Split chunks into runs that lie one after another in the object, of a size that can be.
+
+    Raises
+    ------
+    CorruptChunkError, MissingChunkError
+        If the index claims more bytes than chunks can have, or has no such chunk.
+    """
+    first, end, low = chunks.start, None, 0
     for number, start, stop in chunk_bounds(index, chunks, where):
-        if end is not None and start != end:
-            yield range(first, number)
-            first = number
+        if end is None or start != end:
+            if end is not None:
+                yield range(first, number)
+            first, low = number, start
         end = stop
+        if end - low > (number + 1 - first) * (spec.chunk_nbytes + _BLOSC_OVERHEAD):
+            raise CorruptChunkError(f"{where}: the index claims impossible sizes; {REMEDY}")
     yield range(first, chunks.stop)
 
 

@@ -17,6 +17,7 @@ from c2s_model.cli import (  # noqa: F401 - they register their commands
     evaluate,
     plot,
     predict,
+    report,
     train,
 )
 from c2s_model.cli.app import app, console

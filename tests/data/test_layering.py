@@ -132,6 +132,7 @@ MAY_IMPORT = {
         "c2s_data.output_folder",
         "c2s_data.staged",  # a worker fetches a network by itself
         "c2s_data.explore.palette",  # the colors of the classes
+        "c2s_data.explore.pages",  # the page around what a run shows
         "c2s_model",
     ),
     "c2s_model.cli": ("c2s_data", "c2s_model"),
