@@ -61,20 +61,27 @@ def test_missing_model_is_a_failure_of_its_entry(catalog: list[CatalogEntry]) ->
     assert "model.cif" in plan.entries[0].failure.message
 
 
-def test_too_large_for_a_task_is_refused_without_reading_it(
+def test_too_large_for_a_task_is_paged_or_refused_without_reading_it(
     catalog: list[CatalogEntry],
 ) -> None:
-    small, large = (e.predicted_memory_bytes for e in make_plan(catalog, make_config()).entries[:2])
+    config = make_config("paper")
+    small, large = (e.predicted_memory_bytes for e in make_plan(catalog, config).entries[:2])
     assert small < large
+    between = (small + large) // 2
     tracemalloc.start()
-    plan = make_plan(catalog, make_config(), task_memory_bytes=(small + large) // 2)
+    plan = make_plan(catalog, config, task_memory_bytes=between)
+    refusing = make_plan(catalog, config, task_memory_bytes=10**8)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert plan.entries[1].failure.reason == "task-memory"
-    assert "--task-memory" in plan.entries[1].failure.message
-    assert plan.entries[0].failure is None
-    assert plan.entries[3].first_subgrid == 512
     assert peak < 5e6
+    paged = plan.entries[1]
+    assert [entry.paged for entry in plan.entries] == [False, True, False, False]
+    assert paged.predicted_memory_bytes < between
+    assert paged.fingerprint == make_plan(catalog, config).entries[1].fingerprint
+    refused = refusing.entries[1]
+    assert refused.failure.reason == "task-memory"
+    assert "--task-memory 0.10 GB" in refused.failure.message
+    assert (refused.n_subgrids, refused.paged) == (0, False)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
