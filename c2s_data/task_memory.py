@@ -57,8 +57,8 @@ def predicted_paged_memory(
 ) -> int:
     """Return the peak memory in bytes of the task that builds one map from temporary files.
 
-    No volume is in memory but the coarser levels of the density; each step needs its buffers and
-    what it touches of the files before it gives that back.
+    No volume is in memory but the coarser levels of the density; each step has its buffers and what
+    it touches of the files before it gives that back.
     """
     source, target = math.prod(source_shape_zyx), math.prod(shape_zyx)
     item = _item(config)
@@ -72,9 +72,10 @@ def predicted_paged_memory(
     if "ignore" in config.extra_masks:
         steps.append(_BYTES_PER_LABELED_VOXEL * SLAB_PLANES * math.prod(shape_zyx[1:]))
     z, y, x = (min(n, MAP_SHARD_MAX) for n in shape_zyx)
-    layer = item * MAP_CHUNK * y * shape_zyx[2]
     shard = item * max(z * y * x, shard_rows * config.box**3)
-    steps.append(shard + layer + item * target // 7)
+    layer = item * MAP_CHUNK * y * shape_zyx[2]
+    # The buffer of a shard, and what is sent of it to object storage; then that of a coarser level.
+    steps.append(shard + max(shard + layer, 2 * item * target // 8))
     whole_mask = target if config.masks == "files" else 0
     return _BASE + _label_lists(target, config) + max(*steps, whole_mask)
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 SLAB_BYTES = 32 * 2**20
 """How much of the arrays in files is touched before it is given back."""
-BATCH = 512
-"""Scattered places that are looked at before what they touched is given back: a place touches two
-planes, and the system maps 64 KiB around each touch."""
+_AROUND = 2 * 2**16  # the system maps 64 KiB around each touch, and a touch may be at their border
 _MULTIPLE = 8
 # Sums over a map are kept in four parts and splines are made eight planes at a time: whole ones in
 # each slab keep the order of additions, and no work is done twice.
@@ -73,12 +71,31 @@ def slabs(n: int, *arrays: NDArray[Any]) -> Iterator[slice]:
         release(*paged)
 
 
-def batches(n: int, values: NDArray[Any], size: int | None = None) -> Iterator[slice]:
-    """Cut 0 to n places scattered over an array; 0 to n at once where it is in memory."""
-    step = (size or BATCH) if is_paged(values) else max(n, 1)
+def batches(
+    n: int, values_zyx: NDArray[Any], planes: float = 2, rows: float = 2
+) -> Iterator[slice]:
+    """Cut 0 to n places scattered over a map so that little of it is in memory at once.
+
+    Parameters
+    ----------
+    n
+        How many places there are.
+    values_zyx
+        (z, y, x), what is looked at.
+    planes, rows
+        How much around each place is.
+
+    Yields
+    ------
+    slice
+        Start and stop, one after another; 0 to n where the map is in memory.
+    """
+    step = max(n, 1)
+    if is_paged(values_zyx):
+        step = max(1, int(SLAB_BYTES / (planes * (rows * values_zyx[0, 0].nbytes + _AROUND))))
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))
-        release(values)
+        release(values_zyx)
 
 
 def _mapping(values: NDArray[Any]) -> mmap.mmap | None:

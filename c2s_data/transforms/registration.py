@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 REACH_A: Final = 4.0
 STEP_A: Final = 1.0
-_BATCH: Final = 64  # a point with its surroundings touches ten planes of a map in a file, not two
 
 
 class ShiftSearch(NamedTuple):
@@ -92,7 +91,8 @@ def best_shift(
     n = round(reach_A / step_A)
     shifts_A = np.arange(-n, n + 1, dtype=np.float64) * step_A
     density = np.zeros((2 * n + 1,) * 3)
-    for some in batches(len(points), values_zyx, _BATCH):
+    planes, rows, _ = 2 * reach_A / voxel + 2
+    for some in batches(len(points), values_zyx, planes, rows):
         _add_density(values_zyx, voxel, points[some], shifts_A, offset, density)
     density /= len(points)
     lattice = np.stack(np.meshgrid(shifts_A, shifts_A, shifts_A, indexing="ij"), axis=-1)

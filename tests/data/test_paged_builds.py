@@ -40,7 +40,6 @@ MAPS = {
 def tiny_slabs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Make small maps pass through many slabs, in files of this test's own folder."""
     monkeypatch.setattr(paging, "SLAB_BYTES", 100_000)
-    monkeypatch.setattr(paging, "BATCH", 7)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
@@ -127,8 +126,10 @@ def test_slabs_and_batches_cover_everything_once(monkeypatch: pytest.MonkeyPatch
         slice(0, 16), slice(16, 32), slice(32, 48), slice(48, 50),
     ]  # fmt: skip
     assert next(slabs(50, paged, paged)) == slice(0, 8)
+    monkeypatch.setattr(paging, "SLAB_BYTES", 7 * 2 * (2 * 40 + 2**17))
     assert list(batches(20, paged)) == [slice(0, 7), slice(7, 14), slice(14, 20)]
-    assert list(batches(20, paged, 15)) == [slice(0, 15), slice(15, 20)]
+    assert next(batches(20, paged, planes=3.5, rows=2)) == slice(0, 4)
+    assert next(batches(20, paged, planes=1e9)) == slice(0, 1)
 
 
 def test_a_full_disk_quarantines_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
