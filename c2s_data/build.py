@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from c2s_data.assembly import assemble
 from c2s_data.config import BuildConfig
 from c2s_data.entry_sequences import sequences_of_entry
@@ -20,6 +22,7 @@ from c2s_data.masks import masks_of_entry
 from c2s_data.measure import ca_facts, histogram, label_facts, measure_raw, warnings_of
 from c2s_data.placement import check_placement
 from c2s_data.plan import Failure, Plan, PlannedEntry
+from c2s_data.scratch import scratch_array
 from c2s_data.sources.atomic_model import read_atomic_model
 from c2s_data.sources.density_map import MAX_VOXELS, read_density_map
 from c2s_data.store.begin import claim_lineage
@@ -68,12 +71,14 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
     MapError, ModelError
         If a file is refused, or map and model do not fit each other.
     """
+    allocate = scratch_array if planned.paged else np.empty
     density = read_density_map(
         planned.entry.map,
         origin=planned.entry.origin or config.origin,
         max_voxels=max(MAX_VOXELS, math.prod(planned.source_shape_zyx)),  # the plan allowed it
         non_finite=config.non_finite,
         sha256=True,
+        allocate=allocate,
     )
     inputs = checked_inputs(planned, density)
     model = read_atomic_model(planned.entry.model, zero_occupancy=config.zero_occupancy)
@@ -88,10 +93,11 @@ def build_entry(planned: PlannedEntry, config: BuildConfig) -> LabeledMap:
         density, model, planned, config, origin_notes
     )
     map_notes = density.notes
-    resampled_zyx = resample(density, planned.entry.map, config)
+    resampled_zyx = resample(density, planned.entry.map, config, allocate)
     del density  # The raw map and the normalized one need not live together.
     statistics |= histogram(resampled_zyx, "resampled")
-    density_zyx, scale_facts = scale(resampled_zyx, planned.entry.map, config)
+    density_zyx, scale_facts = scale(resampled_zyx, planned.entry.map, config, allocate)
+    del resampled_zyx
     facts |= fit_facts | sequences.facts | scale_facts
     facts |= label_facts(labels, masks, model, planned, config)
     facts |= ca_facts(masks["ca"], density_zyx)

@@ -16,6 +16,7 @@ from c2s_data.config import BuildConfig
 from c2s_data.estimate import Estimate, cost
 from c2s_data.plan import Plan, PlannedEntry
 from c2s_data.rates import Rates
+from c2s_data.task_memory import scratch_bytes
 
 _PAPER_COSTS = (
     "No --preset given, so this build follows the paper (preset paper), which labels every atom "
@@ -46,6 +47,16 @@ def print_plan(console: Console, plan: Plan) -> None:
         f"about {plan.predicted_bytes / 1e6:,.0f} MB, at most {peak / 1e9:.2f} GB in one task",
         highlight=False,
     )
+    paged = [entry for entry in plan.buildable if entry.paged]
+    if paged:
+        most = max(
+            scratch_bytes(entry.source_shape_zyx, entry.shape_zyx, plan.config) for entry in paged
+        )
+        console.print(
+            f"{len(paged)} of them through temporary files of up to {most / 1e9:.1f} GB in the "
+            "worker's $TMPDIR, else /var/tmp: their volumes are larger than --task-memory",
+            highlight=False,
+        )
     print_failures(console, plan.live)
     if len(plan.buildable) < len(plan.live):
         console.print(

@@ -53,6 +53,7 @@ class MapReason(StrEnum):
     NOT_A_MASK = "not-a-mask"
     QUALITY_GATE = "quality-gate"
     CHANGED = "changed"
+    SCRATCH_SPACE = "scratch-space"
 
 
 class ModelReason(StrEnum):

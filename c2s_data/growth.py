@@ -112,8 +112,13 @@ class _Growing:
         same = identity(old, self._config) == identity(fresh, self._config)
         if old.failure is None and same:
             # What a task may need at most is a matter of this run, not of the entry.
+            memory = old if fresh.failure is not None else fresh
             self.entries[old.map_index] = replace(
-                old, entry=fresh.entry, side_files=fresh.side_files
+                old,
+                entry=fresh.entry,
+                side_files=fresh.side_files,
+                paged=memory.paged,
+                predicted_memory_bytes=memory.predicted_memory_bytes,
             )
         elif old.failure is not None:
             again = replace(fresh, map_index=old.map_index, revision=old.revision)

@@ -17,6 +17,7 @@ from c2s_data.sources.density_map import DensityMap
 from c2s_data.transforms.label import LabeledVoxels, VoxelLabels
 from c2s_data.transforms.moments import moments
 from c2s_data.transforms.normalize import density_histogram
+from c2s_data.transforms.paging import batches, slabs
 from c2s_data.transforms.resample import sample_trilinear
 
 
@@ -29,8 +30,8 @@ def measure_raw(
     z, y, x = (n // 2 for n in values.shape)
     statistics = histogram(values, "raw") | {
         "raw_slice_yx": values[z].copy(),
-        "raw_slice_zx": values[:, y].copy(),
-        "raw_slice_zy": values[:, :, x].copy(),
+        "raw_slice_zx": _across(values, (slice(None), y)),
+        "raw_slice_zy": _across(values, (slice(None), slice(None), x)),
     }
     ca_xyz_A = model.residues.ca_xyz_A
     offset_xyz_A = ca_xyz_A[np.isfinite(ca_xyz_A).all(axis=1)] - density.origin_xyz_A
@@ -38,6 +39,12 @@ def measure_raw(
     inside = at_ca[np.isfinite(at_ca)]
     sigma = (float(inside.mean()) - mean) / sd if inside.size else None
     return {"raw_mean": mean, "raw_sd": sd, "ca_density_sigma": sigma}, statistics
+
+
+def _across(values_zyx: NDArray[np.float32], place: tuple[slice | int, ...]) -> NDArray[np.float32]:
+    """Cut a plane that touches every other one."""
+    planes = slabs(len(values_zyx), values_zyx)
+    return np.concatenate([values_zyx[some][place].copy() for some in planes])
 
 
 def histogram(values_zyx: NDArray[np.float32], name: str) -> dict[str, NDArray[Any]]:
@@ -74,8 +81,11 @@ def label_facts(
 def ca_facts(ca: VoxelLabels, density_zyx: NDArray[Any]) -> dict[str, Any]:
     """Return the share of C-alpha voxels whose stored density is 1.0."""
     z, y, x = ca.index_zyx.T
-    at_ca = density_zyx[z, y, x]
-    return {"saturated_ca_share": float((at_ca == 1).mean()) if at_ca.size else 0.0}
+    n_saturated = sum(
+        int((density_zyx[z[some], y[some], x[some]] == 1).sum())
+        for some in batches(len(z), density_zyx)
+    )
+    return {"saturated_ca_share": n_saturated / len(z) if len(z) else 0.0}
 
 
 def warnings_of(facts: Mapping[str, Any], config: BuildConfig) -> list[str]:

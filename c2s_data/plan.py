@@ -21,9 +21,8 @@ from c2s_data.sources.density_map import MAX_VOXELS, read_map_header
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
 from c2s_data.sources.input_file import input_bytes, is_input
 from c2s_data.sources.mask_files import mask_files
-from c2s_data.transforms.map_model_fit import fit_memory_bytes
+from c2s_data.task_memory import predicted_memory, predicted_paged_memory
 from c2s_data.transforms.resample import resampled_shape
-from c2s_data.transforms.resample_spline import spline_memory_bytes
 from c2s_data.transforms.windows import n_windows, voxels_in_windows
 
 WITHDRAWN: Final = "withdrawn"
@@ -34,8 +33,6 @@ DROPPED: Final = "dropped"
 """Why an entry is withdrawn: by its owner, or because it was built anew; the others were never
 built: by its owner, with other inputs, or because it left the catalog."""
 DEFAULT_TASK_MEMORY: Final = 1_500_000_000
-# Interpreter, libraries and compiled code of one worker, measured with benchmarks/memory.py.
-_BASE_MEMORY: Final = 300_000_000
 _BYTES_AN_ATOM: Final = 20  # of a gzipped mmCIF file; a plain one has four times as many
 
 
@@ -73,7 +70,8 @@ class PlannedEntry:
     entry's inputs and rows to the options: what was built under it stays valid while the store
     grows. ``map_ends_sha256`` digests the first and last 4 KiB of the map's file: the statistics of
     an MRC header or the checksum of a gzip file, so that another map of the same size is noticed
-    without reading either.
+    without reading either. ``paged`` says that its volumes lie in temporary files while it is
+    built, because a task may not have enough memory for them; the store is the same either way.
     """
 
     map_index: int
@@ -92,6 +90,7 @@ class PlannedEntry:
     side_files: tuple[SideFile, ...] = ()
     predicted_bytes: int = 0
     predicted_memory_bytes: int = 0
+    paged: bool = False
     failure: Failure | None = None
     withdrawn: Failure | None = None
     revision: int = 1
@@ -198,8 +197,8 @@ def make_plan(
     """Read every map's header and lay out the store.
 
     An entry whose files are missing, whose header is refused, whose map has more than
-    ``max_voxels`` or whose task would need more than ``task_memory_bytes`` is kept with its
-    `Failure` and owns no rows.
+    ``max_voxels`` or whose task would need more than ``task_memory_bytes``, also with its volumes
+    in temporary files, is kept with its `Failure` and owns no rows.
     """
     first = 0
     entries = []
@@ -259,7 +258,12 @@ def _plan_entry(
         message = f"{error.filename}: cannot be read: {error.strerror}; mend it and plan again"
         return replace(bare, failure=Failure("plan", "unreadable", message))
     n_subgrids = n_windows(shape_zyx, config.core)
-    memory = predicted_memory(header.shape_zyx, shape_zyx, config, model_bytes // _BYTES_AN_ATOM)
+    rows = min(rows_per_shard(config.box), n_subgrids)
+    sizes = header.shape_zyx, shape_zyx, config, rows, model_bytes // _BYTES_AN_ATOM
+    memory = predicted_memory(*sizes)
+    paged = memory > task_memory_bytes
+    if paged:
+        memory = predicted_paged_memory(*sizes)
     planned = replace(
         bare,
         source_shape_zyx=header.shape_zyx,
@@ -280,6 +284,7 @@ def _plan_entry(
             config,
         ),
         predicted_memory_bytes=memory,
+        paged=paged,
     )
     if memory > task_memory_bytes:
         message = (
@@ -288,7 +293,7 @@ def _plan_entry(
             f"{task_memory_bytes / 1e9:.2f} GB; raise it if workers have that much memory"
         )
         failure = Failure("plan", "task-memory", message)
-        return replace(planned, n_subgrids=0, predicted_bytes=0, failure=failure)
+        return replace(planned, n_subgrids=0, predicted_bytes=0, paged=False, failure=failure)
     return planned
 
 
@@ -300,37 +305,6 @@ def _side_files(entry: CatalogEntry, config: BuildConfig) -> Iterator[SideFile]:
         kept = masks_of(config.extra_masks)
         for path in (file for name, file in mask_files(entry.map).items() if name in kept):
             yield SideFile("mask", path, input_bytes(path), digest_of_ends(path))
-
-
-def predicted_memory(
-    source_shape_zyx: tuple[int, int, int],
-    shape_zyx: tuple[int, int, int],
-    config: BuildConfig,
-    n_atoms: int = 0,
-) -> int:
-    """Return the peak memory in bytes of the task that builds one map.
-
-    The float32 map as read and the resampled one live together, then the resampled and the stored
-    density with the buffers of one shard; the masks add one byte a voxel each while the map group
-    is written.
-    """
-    source, target = math.prod(source_shape_zyx), math.prod(shape_zyx)
-    stored = target * (2 if config.density_dtype == "float16" else 4)
-    same_grid = source_shape_zyx == shape_zyx
-    if same_grid or config.density == "normalized":
-        reading = 4 * source
-    elif config.resampling == "spline3":
-        reading = spline_memory_bytes(source_shape_zyx, shape_zyx)
-    else:
-        reading = 4 * (source + target)
-    if config.quality:
-        reading = max(reading, 4 * source + fit_memory_bytes(source_shape_zyx) + 200 * n_atoms)
-    rows = min(rows_per_shard(config.box), n_windows(shape_zyx, config.core))
-    shard = rows * config.box**3 * (stored // target)
-    writing = stored + max(2 * shard, stored + target) + shard
-    converting = 4 * target + stored
-    labels = 2 * target if config.masks == "files" else 0  # 5 % of the voxels in lists
-    return _BASE_MEMORY + labels + max(reading, converting, writing)
 
 
 def predicted_store_bytes(

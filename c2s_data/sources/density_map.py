@@ -28,6 +28,7 @@ from c2s_data.sources.density_map_header import (
     Triple,
 )
 from c2s_data.sources.density_map_writer import write_mrc
+from c2s_data.transforms.paging import Allocate, release, slabs
 
 __all__ = [
     "MAX_VOXELS",
@@ -138,6 +139,7 @@ def read_density_map(
     max_voxels: int = MAX_VOXELS,
     non_finite: NonFinite = "refuse",
     sha256: bool = False,
+    allocate: Allocate = np.empty,
 ) -> DensityMap:
     """Read a map into float32 (z, y, x), whatever its mode, byte order and axis order.
 
@@ -153,6 +155,8 @@ def read_density_map(
         and is counted.
     sha256
         Also digest the stored bytes while they are read.
+    allocate
+        Gives the array.
 
     Returns
     -------
@@ -172,7 +176,8 @@ def read_density_map(
         file.confirm_length()
         digest = hashlib.sha256() if sha256 else None
         with file.stream(digest) as stream:
-            values, n_zeroed = _read_values(stream, file.header, file.name, non_finite)
+            values = allocate(file.header.shape_zyx, np.float32)
+            n_zeroed = _read_values(stream, file.header, file.name, non_finite, values)
     return DensityMap(
         values_zyx=values,
         voxel_size_zyx_A=file.header.voxel_size_zyx_A,
@@ -222,11 +227,14 @@ def write_density_map(
 
 
 def _read_values(
-    stream: Readable, header: MapHeader, name: str, non_finite: NonFinite
-) -> tuple[NDArray[np.float32], int]:
+    stream: Readable,
+    header: MapHeader,
+    name: str,
+    non_finite: NonFinite,
+    values: NDArray[np.float32],
+) -> int:
     """Read, check and place the data block by block, straight into the array where it can."""
     skip(stream, header.data_offset, name)
-    values = np.empty(header.shape_zyx, np.float32)
     in_file_order = values.transpose(header.zyx_of_stored)
     direct = header.stored_dtype == np.float32 and in_file_order.flags.c_contiguous
     blocks = list(_blocks(header.stored_shape))
@@ -249,10 +257,23 @@ def _read_values(
             block_low, block_high = float(density.min()), float(density.max())
         low, high = min(low, block_low), max(high, block_high)
         if not direct:
-            target[...] = density
+            _place(density, target, header.zyx_of_stored.index(0), values)
+        release(values)
     expect_end(stream, name)
     _check_range(low, high, name)
-    return values, n_zeroed
+    return n_zeroed
+
+
+def _place(
+    density: NDArray[np.float32],
+    target: NDArray[np.float32],
+    z_axis: int,
+    values: NDArray[np.float32],
+) -> None:
+    """Copy a block to its place in the array, plane by plane where that lies in a file."""
+    for some in slabs(target.shape[z_axis], values):
+        planes = (slice(None),) * z_axis + (some,)
+        target[planes] = density[planes]
 
 
 def _blocks(stored_shape: Index3) -> Iterator[tuple[slice, slice]]:

@@ -17,6 +17,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from c2s_data.store.shard_spec import CLEVEL, CRC_NBYTES, ShardSpec
+from c2s_data.transforms.paging import release
 
 # One context a call: safe from several threads, free of the global lock, and reproducible.
 blosc.use_threads = False
@@ -200,6 +201,8 @@ def _chunks_of(values: NDArray[Any], spec: ShardSpec) -> Iterator[NDArray[Any] |
     """Yield each chunk in C order as a contiguous array, None where it is outside the values."""
     scratch = np.empty(spec.chunk_shape, spec.dtype)
     for place in chunk_places(spec):
+        if not any(side.start for side in place[1:]):  # a new layer along the first axis
+            release(values)
         part = values[place]
         if not part.size:
             yield None

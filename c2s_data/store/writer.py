@@ -32,6 +32,7 @@ from c2s_data.store.parquet import encode_table
 from c2s_data.store.receipt import InputFile, Receipt, WrittenObject, put_checked, write_receipt
 from c2s_data.store.shard import ShardEncoder, ShardSpec
 from c2s_data.transforms.label import VoxelLabels
+from c2s_data.transforms.paging import release
 from c2s_data.transforms.subgrid import extract, scatter_labels
 from c2s_data.transforms.windows import count_in_windows, occupied_first, window_corners
 
@@ -45,7 +46,7 @@ class LabeledMap:
     Parameters
     ----------
     density_zyx
-        Normalized density at 1 A, (z, y, x), float16 or float32 in [0, 1].
+        Normalized density at 1 A, (z, y, x), float16 or float32 in [0, 1]; perhaps in a file.
     labels
         Labeled voxels of each mask that the store keeps, `Layout.masks`.
     residues
@@ -145,6 +146,7 @@ def _windows(
     for first in range(0, spec.shard_shape[0], n):
         corners = corners_zyx[first : first + n]
         extract(values_zyx, corners, box, out=chunk[: len(corners)])
+        release(values_zyx)
         chunk[len(corners) :] = 0
         yield chunk if len(corners) else None
 

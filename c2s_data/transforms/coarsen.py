@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from c2s_data.transforms.float16 import to_float16
+from c2s_data.transforms.paging import slabs
 
 # Every float16 as float32, by its bits: numba has no float16, and 256 kB stay in the cache.
 _FLOAT32_OF_HALF: Final = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
@@ -37,15 +38,16 @@ def coarsen(values_zyx: NDArray[Any]) -> NDArray[Any]:
     z, y, x = (n // 2 for n in values_zyx.shape)
     half = np.empty((z, y, x), values_zyx.dtype)
     plane = np.empty((y, x), np.float32)
-    for k in range(z):
-        # One plane at a time: a whole float32 map would double the memory of a task.
-        if values_zyx.dtype == np.float16:
-            _mean_of_halves(values_zyx.view(np.uint16), k, _FLOAT32_OF_HALF, plane)
-            to_float16(plane, out=half[k])
-        elif values_zyx.dtype == np.float32:
-            _mean(values_zyx, k, half[k])
-        else:
-            raise ValueError(f"expected float16 or float32 values, got {values_zyx.dtype}")
+    if values_zyx.dtype not in (np.float16, np.float32):
+        raise ValueError(f"expected float16 or float32 values, got {values_zyx.dtype}")
+    for some in slabs(z, values_zyx):
+        for k in range(some.start, some.stop):
+            # One plane at a time: a whole float32 map would double the memory of a task.
+            if values_zyx.dtype == np.float16:
+                _mean_of_halves(values_zyx.view(np.uint16), k, _FLOAT32_OF_HALF, plane)
+                to_float16(plane, out=half[k])
+            else:
+                _mean(values_zyx, k, half[k])
     return half
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from c2s_data.transforms.paging import slabs
+
 Triple = tuple[float, float, float]
 
 
@@ -38,15 +40,20 @@ def clear_outside(
     int
         How many voxels were set to 0; 0 for a map without a mask.
     """
-    if np.count_nonzero(source_zyx) == source_zyx.size:
+    source = np.ascontiguousarray(source_zyx)
+    planes = slabs(len(source), source)
+    if sum(int(np.count_nonzero(source[some])) for some in planes) == source.size:
         return 0
-    below = tuple(
+    z_below, y_below, x_below = (
         np.minimum((np.arange(n) * target_A / voxel).astype(np.int64), n_source - 1)
         for n, voxel, n_source in zip(
             resampled_zyx.shape, voxel_size_zyx_A, source_zyx.shape, strict=True
         )
     )
-    return int(_clear(resampled_zyx, np.ascontiguousarray(source_zyx), *below))
+    return sum(
+        int(_clear(resampled_zyx[new], source, z_below[new], y_below, x_below))
+        for new in slabs(len(resampled_zyx), source, resampled_zyx)
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from c2s_data.transforms.paging import slabs
 from c2s_data.transforms.percentile import as_divisor
 
 
@@ -74,8 +75,9 @@ def normalize_to_float16(
     """
     scale = as_divisor(divisor)
     flat, result = _prepare(values, out)
-    n_saturated = _divide_clip_round(flat, scale, result.reshape(-1).view(np.uint16))
-    return result, int(n_saturated)
+    bits = result.reshape(-1).view(np.uint16)
+    parts = slabs(flat.size, flat, bits)
+    return result, sum(int(_divide_clip_round(flat[part], scale, bits[part])) for part in parts)
 
 
 def _prepare(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from scipy.fft import irfftn, rfftn
 
+from c2s_data.transforms.paging import release
 from c2s_data.transforms.registration import best_shift
 from c2s_data.transforms.simulate_density import simulate_density
 
@@ -204,4 +205,5 @@ def _block_means(values_zyx: NDArray[np.float32], block: NDArray[np.int64]) -> N
     for i in range(nz):
         slab = values_zyx[i * bz : (i + 1) * bz, : ny * by, : nx * bx]
         means[i] = slab.reshape(bz, ny, by, nx, bx).mean(axis=(0, 2, 4), dtype=np.float64)
+        release(values_zyx)
     return means

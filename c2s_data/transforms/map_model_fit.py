@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from c2s_data.transforms.fourier_shells import FourierShells
+from c2s_data.transforms.paging import release, slabs
 from c2s_data.transforms.simulate_density import (
     CUTOFF_SIGMA,
     sigma_of_resolution_A,
@@ -111,6 +112,7 @@ def map_model_fit(
     n_explained = 0
     shells = FourierShells(voxel, sides)
     for corner in corners:
+        release(values_zyx)
         part = values_zyx[tuple(slice(c, c + n) for c, n in zip(corner, sides, strict=True))]
         start_A = np.array(corner) * voxel
         near = _near(positions_A - start_A, np.array(part.shape) * voxel, reach_A)
@@ -131,7 +133,8 @@ def map_model_fit(
         weight = _soft_mask(squares, voxel)
         shells.add(_masked(part, weight), _masked(model, weight))
     frequency, fsc = shells.correlation() if resolution_A is not None else (np.empty(0),) * 2
-    n_above = int(_count_above(values_zyx, level, None))
+    planes = slabs(len(values_zyx), values_zyx)
+    n_above = sum(int(_count_above(values_zyx[some], level, None)) for some in planes)
     return MapModelFit(_correlation(sums), frequency, fsc, n_above, n_explained)
 
 

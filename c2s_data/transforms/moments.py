@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from c2s_data.transforms.paging import slabs
+
 
 def moments(values: NDArray[np.float32]) -> tuple[float, float]:
     """Return the mean and the population standard deviation of a float32 array of any shape.
@@ -22,14 +24,24 @@ def moments(values: NDArray[np.float32]) -> tuple[float, float]:
     flat = np.ascontiguousarray(values).reshape(-1)
     if not flat.size:
         raise ValueError("an empty array has no mean")
-    mean = _sum(flat) / flat.size
-    return mean, math.sqrt(_sum_of_squares(flat, mean) / flat.size)
+    sums, squares = np.zeros(4), np.zeros(4)
+    for part in slabs(flat.size, flat):
+        _add(flat[part], sums)
+    mean = _total(sums) / flat.size
+    for part in slabs(flat.size, flat):
+        _add_squares(flat[part], mean, squares)
+    return mean, math.sqrt(_total(squares) / flat.size)
+
+
+def _total(sums: NDArray[np.float64]) -> float:
+    a, b, c, d = sums.tolist()
+    return float(a + b + c + d)
 
 
 @njit(cache=True, nogil=True)
-def _sum(flat: NDArray[np.float32]) -> float:
+def _add(flat: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
     # Four partial sums break the chain of dependent additions, which halves the time.
-    a = b = c = d = 0.0
+    a, b, c, d = sums[0], sums[1], sums[2], sums[3]
     whole = flat.size - flat.size % 4
     for i in range(0, whole, 4):
         a += flat[i]
@@ -38,12 +50,12 @@ def _sum(flat: NDArray[np.float32]) -> float:
         d += flat[i + 3]
     for i in range(whole, flat.size):
         a += flat[i]
-    return a + b + c + d
+    sums[:] = a, b, c, d
 
 
 @njit(cache=True, nogil=True)
-def _sum_of_squares(flat: NDArray[np.float32], mean: float) -> float:
-    a = b = c = d = 0.0
+def _add_squares(flat: NDArray[np.float32], mean: float, sums: NDArray[np.float64]) -> None:
+    a, b, c, d = sums[0], sums[1], sums[2], sums[3]
     whole = flat.size - flat.size % 4
     for i in range(0, whole, 4):
         a += (flat[i] - mean) ** 2
@@ -52,4 +64,4 @@ def _sum_of_squares(flat: NDArray[np.float32], mean: float) -> float:
         d += (flat[i + 3] - mean) ** 2
     for i in range(whole, flat.size):
         a += (flat[i] - mean) ** 2
-    return a + b + c + d
+    sums[:] = a, b, c, d

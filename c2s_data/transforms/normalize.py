@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from c2s_data.transforms.float16 import normalize_to_float16, to_float16
+from c2s_data.transforms.paging import slabs
 from c2s_data.transforms.percentile import Scale, as_divisor, percentile_of, signal_threshold
 
 __all__ = [
@@ -64,8 +65,9 @@ def normalize(
             f"out must be a C-contiguous float32 array of shape {values.shape}, "
             f"got {out.dtype} of shape {out.shape}"
         )
-    flat = np.ascontiguousarray(values).reshape(-1)
-    return out, int(_divide_clip(flat, scale, out.reshape(-1)))
+    flat, target = np.ascontiguousarray(values).reshape(-1), out.reshape(-1)
+    parts = slabs(flat.size, flat, target)
+    return out, sum(int(_divide_clip(flat[part], scale, target[part])) for part in parts)
 
 
 def density_histogram(
@@ -98,15 +100,27 @@ def density_histogram(
             f"and {n_bins} bins"
         )
     flat = np.ascontiguousarray(values).reshape(-1)
-    low, high = float(flat.min()), float(flat.max())
+    low, high = value_range(flat)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"values reach from {low} to {high}; a histogram needs finite values")
     if low == high:
         counts = np.zeros(n_bins, dtype=np.int64)
         counts[0] = flat.size
     else:
-        counts = _count_bins(flat, np.linspace(low, high, n_bins + 1))
+        edges = np.linspace(low, high, n_bins + 1)
+        counts = np.zeros(n_bins, dtype=np.int64)
+        for part in slabs(flat.size, flat):
+            counts += _count_bins(flat[part], edges)
     return counts, low, high
+
+
+def value_range(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the smallest and the largest value of an array that is not empty; nan if one is."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    ends = [(flat[part].min(), flat[part].max()) for part in slabs(flat.size, flat)]
+    # Added, because which zero of -0.0 and 0.0 is the smaller depends on the processor.
+    low, high = np.min(ends) + 0.0, np.max(ends) + 0.0
+    return float(low), float(high)
 
 
 @njit(cache=True, nogil=True)

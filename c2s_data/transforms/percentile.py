@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from c2s_data.transforms.paging import slabs
+
 Scale = Literal["positive", "nonzero", "signal"]
 
 NOISE_MULTIPLE = 4.0
@@ -90,10 +92,14 @@ def signal_threshold(values_zyx: NDArray[np.float32]) -> float:
         If the dtype is not float32.
     """
     _check_float32(values_zyx)
-    count, squares = _negative_moments(np.ascontiguousarray(values_zyx).reshape(-1))
-    if count == 0 or count < MIN_NEGATIVE_SHARE * values_zyx.size:
+    flat = np.ascontiguousarray(values_zyx).reshape(-1)
+    count, sums = 0, np.zeros(4)
+    for part in slabs(flat.size, flat):
+        count += _add_negative(flat[part], sums)
+    if count == 0 or count < MIN_NEGATIVE_SHARE * flat.size:
         return 0.0
-    return NOISE_MULTIPLE * math.sqrt(squares / count)
+    s0, s1, s2, s3 = sums.tolist()
+    return NOISE_MULTIPLE * math.sqrt(((s0 + s1) + (s2 + s3)) / count)
 
 
 def as_divisor(percentile: float) -> np.float32:
@@ -131,7 +137,10 @@ def _percentile_above(
     flat: NDArray[np.float32], above: np.float32, q: float, population: Scale
 ) -> float:
     bits = flat.view(np.uint32)
-    cumulative = np.cumsum(_count_upper(flat, bits, above))
+    counts = np.zeros(_N_BINS, np.int64)
+    for part in slabs(flat.size, flat):
+        counts += _count_upper(flat[part], bits[part], above)
+    cumulative = np.cumsum(counts)
     n_members = int(cumulative[-1])
     if n_members == 0:
         raise ValueError(f"no voxel of the map belongs to the population '{population}'")
@@ -155,7 +164,10 @@ def _values_at(
     for rank in ranks:
         upper = int(np.searchsorted(cumulative, rank, side="right"))
         if upper not in lower_sums:
-            lower_sums[upper] = np.cumsum(_count_lower(flat, bits, above, upper))
+            counts = np.zeros(_N_BINS, np.int64)
+            for part in slabs(flat.size, flat):
+                counts += _count_lower(flat[part], bits[part], above, upper)
+            lower_sums[upper] = np.cumsum(counts)
         within = rank - (int(cumulative[upper - 1]) if upper else 0)
         lower = int(np.searchsorted(lower_sums[upper], within, side="right"))
         found.append(_value_of_key((upper << _HALF_BITS) | lower))
@@ -221,10 +233,10 @@ def _count_lower(
 
 
 @njit(cache=True, nogil=True)
-def _negative_moments(flat: NDArray[np.float32]) -> tuple[int, float]:
+def _add_negative(flat: NDArray[np.float32], sums: NDArray[np.float64]) -> int:
     # Four sums: one alone would wait for every addition. Spelled out, so that their order, and
     # with it the last bit, is the same on every processor.
-    s0 = s1 = s2 = s3 = 0.0
+    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
     whole = flat.size // 4 * 4
     for i in range(0, whole, 4):
         v0 = np.float64(min(flat[i], np.float32(0)))
@@ -241,4 +253,5 @@ def _negative_moments(flat: NDArray[np.float32]) -> tuple[int, float]:
     count = 0
     for i in range(flat.size):
         count += flat[i] < np.float32(0)
-    return count, (s0 + s1) + (s2 + s3)
+    sums[:] = s0, s1, s2, s3
+    return count

@@ -15,10 +15,13 @@ stay, also where fewer than eight are found with n = 106. The eight points of sh
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numba import njit
+
+from c2s_data.transforms.paging import release
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -100,17 +103,17 @@ def q_score(
     if rows.size:
         key, strides = _cell_key(positions_zyx_A[rows])
         order = np.argsort(key, kind="stable")
-        rows = rows[order]
-        scores[rows] = _scores(
-            values_zyx,
-            voxel,
-            np.ascontiguousarray(positions_zyx_A[rows]),
-            wanted[rows],
-            key[order],
-            strides,
-            *_spirals(),
-            np.exp(-0.5 * (np.arange(N_SHELLS) * SHELL_STEP_A / sigma_A) ** 2),
-        )
+        rows, key = rows[order], key[order]
+        atoms = np.ascontiguousarray(positions_zyx_A[rows]), wanted[rows], key, strides
+        spirals = _spirals()
+        gaussian = np.exp(-0.5 * (np.arange(N_SHELLS) * SHELL_STEP_A / sigma_A) ** 2)
+        layer = key // strides[0]
+        ends = np.flatnonzero(np.diff(layer)) + 1
+        for first, end in pairwise([0, *ends.tolist(), len(rows)]):
+            scores[rows[first:end]] = _scores(
+                values_zyx, voxel, *atoms, first, end, *spirals, gaussian
+            )
+            release(values_zyx)
     return scores if which is None else scores[np.asarray(which)]
 
 
@@ -302,23 +305,28 @@ def _scores(
     wanted: NDArray[np.bool_],
     key: NDArray[np.int64],
     strides: NDArray[np.int64],
+    first: int,
+    end: int,
     directions: NDArray[np.float64],
     start: NDArray[np.int64],
     gaussian: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Score the wanted atoms; positions z, y, x in A from voxel 0, sorted by cell."""
-    scores = np.full(positions.shape[0], np.nan, np.float32)
+    """Score the wanted atoms from the first to the end.
+
+    Positions are z, y, x in A from voxel 0, sorted by cell.
+    """
+    scores = np.full(end - first, np.nan, np.float32)
     vectors = np.empty((_MAX_NEIGHBORS, 3))
     radius = np.empty(directions.shape[0])
     last = (np.array(values_zyx.shape) - 1) * voxel
-    for m in range(positions.shape[0]):
+    for m in range(first, end):
         position = positions[m]
         if not (wanted[m] and (position >= 0.0).all() and (position <= last).all()):
             continue
         n_near = _neighbors(m, positions, key, strides, vectors)
         if n_near >= 0:
             radius[:] = np.nan
-            scores[m] = _score(
+            scores[m - first] = _score(
                 values_zyx, voxel, position, vectors[:n_near], directions, start, gaussian, radius
             )
     return scores

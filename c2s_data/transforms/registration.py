@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from c2s_data.transforms.paging import batches
 from c2s_data.transforms.q_score import trilinear_at
 
 if TYPE_CHECKING:
@@ -89,7 +90,11 @@ def best_shift(
     points = np.ascontiguousarray((positions - origin_xyz_A)[:, ::-1])
     n = round(reach_A / step_A)
     shifts_A = np.arange(-n, n + 1, dtype=np.float64) * step_A
-    density = _density_by_shift(values_zyx, voxel, points, shifts_A, offset) / len(points)
+    density = np.zeros((2 * n + 1,) * 3)
+    planes, rows, _ = 2 * reach_A / voxel + 2
+    for some in batches(len(points), values_zyx, planes, rows):
+        _add_density(values_zyx, voxel, points[some], shifts_A, offset, density)
+    density /= len(points)
     lattice = np.stack(np.meshgrid(shifts_A, shifts_A, shifts_A, indexing="ij"), axis=-1)
     near_first = np.argsort((lattice.reshape(-1, 3) ** 2).sum(axis=1), kind="stable")
     best = near_first[np.argmax(density.reshape(-1)[near_first])]
@@ -98,16 +103,16 @@ def best_shift(
 
 
 @njit(cache=True, nogil=True)
-def _density_by_shift(
+def _add_density(
     values_zyx: NDArray[np.float32],
     voxel: NDArray[np.float64],
     points: NDArray[np.float64],
     shifts_A: NDArray[np.float64],
     offset: float,
-) -> NDArray[np.float64]:
-    """Sum of the density less the offset at all points, per shift z, y, x."""
+    total: NDArray[np.float64],
+) -> None:
+    """Add the density less the offset at all points, per shift z, y, x."""
     n = shifts_A.shape[0]
-    total = np.zeros((n, n, n))
     for m in range(points.shape[0]):
         for i in range(n):
             z = (points[m, 0] + shifts_A[i]) / voxel[0]
@@ -118,4 +123,3 @@ def _density_by_shift(
                     density = trilinear_at(values_zyx, z, y, x)
                     if not math.isnan(density):
                         total[i, j, k] += density - offset
-    return total

@@ -18,6 +18,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
+from c2s_data.transforms.paging import batches, slabs
+
 Positions = Literal["float64", "float32"]
 Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
@@ -125,11 +127,15 @@ def resample_trilinear(
         _plan_axis(n, m, voxel, target_A, positions)
         for n, m, voxel in zip(values_zyx.shape, shape, voxel_size_zyx_A, strict=True)
     )
-    _resample(np.ascontiguousarray(values_zyx), z, y, x, result)
+    source = np.ascontiguousarray(values_zyx)
+    for new in slabs(shape[0], source, result):
+        _resample(source, _AxisPlan(z.below[new], z.weight[new]), y, x, result[new])
     return result
 
 
-def truncate_to(values: NDArray[np.float32], dtype: DTypeLike) -> NDArray[np.float32]:
+def truncate_to(
+    values: NDArray[np.float32], dtype: DTypeLike, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Return the values as a map stored in `dtype` holds them, still as float32.
 
     ChimeraX keeps the type of the source, so a resampled integer map loses its fractions; preset
@@ -142,6 +148,8 @@ def truncate_to(values: NDArray[np.float32], dtype: DTypeLike) -> NDArray[np.flo
     dtype
         Type of the source map. Integers: truncated toward zero. float16: rounded to nearest.
         float32 and float64: returned as they are, not copied.
+    out
+        float32 buffer for the values of an integer type; may be `values`.
 
     Raises
     ------
@@ -150,7 +158,7 @@ def truncate_to(values: NDArray[np.float32], dtype: DTypeLike) -> NDArray[np.flo
     """
     target = np.dtype(dtype)
     if target.kind in "iu":
-        whole = np.trunc(values)
+        whole = np.trunc(values, out=out)
         whole += np.float32(0)  # -0.5 truncates to -0.0; an integer map has one zero
         return whole
     if target == np.float16:
@@ -198,6 +206,17 @@ def sample_trilinear(
     inside = np.all((points >= 0) & (points <= limit), axis=1)
     result = np.full(len(points), fill, dtype=np.float64)
     position = points[inside]
+    parts = [
+        _interpolated(values_zyx, position[some]) for some in batches(len(position), values_zyx)
+    ]
+    result[inside] = np.concatenate(parts) if parts else 0.0
+    return result
+
+
+def _interpolated(
+    values_zyx: NDArray[np.float32], position: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    limit = np.array(values_zyx.shape) - 1
     below = np.minimum(np.floor(position).astype(np.int64), np.maximum(limit - 1, 0))
     weight = position - below
     total = np.zeros(len(position))
@@ -205,8 +224,7 @@ def sample_trilinear(
         z, y, x = np.minimum(below + corner, limit).T
         share = np.where(corner, weight, 1 - weight).prod(axis=1)
         total += share * values_zyx[z, y, x]
-    result[inside] = total
-    return result
+    return total
 
 
 def _check_sizes(voxel_size_zyx_A: Triple, target_A: float) -> None:

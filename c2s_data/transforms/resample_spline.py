@@ -24,7 +24,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from c2s_data.transforms.lowpass import needs_lowpass, raised_cosine_taps
+from c2s_data.transforms.lowpass import REACH_TARGET_VOXELS, needs_lowpass, raised_cosine_taps
+from c2s_data.transforms.paging import slabs
 from c2s_data.transforms.resample import resampled_shape
 
 Triple = tuple[float, float, float]
@@ -170,7 +171,9 @@ def resample_spline(
             f"out must be a C-contiguous float32 array of shape {grid.shape_zyx}, "
             f"got {out.dtype} of shape {out.shape}"
         )
-    _resample(np.ascontiguousarray(values_zyx), *grid.axes_zyx, out)
+    source, (z, y, x) = np.ascontiguousarray(values_zyx), grid.axes_zyx
+    for new in slabs(len(out), source, out):
+        _resample(source, SplineAxis(z.first[new], z.weight[new]), y, x, out[new])
     return out
 
 
@@ -207,6 +210,14 @@ def resample_spline_block(
     out = np.empty([new.stop - new.start for new in block], np.float32)
     _resample(np.ascontiguousarray(source_zyx), z, y, x, out)
     return out
+
+
+def spline_planes_bytes(source_shape_zyx: Shape, target_shape_zyx: Shape) -> int:
+    """Return the bytes of source planes that one new plane depends on, with those in work."""
+    (nz, ny, nx), (mz, my, mx) = source_shape_zyx, target_shape_zyx
+    reach_A = PREFILTER_REACH * mz / nz + REACH_TARGET_VOXELS
+    planes = math.ceil(2 * reach_A * nz / mz) + 2 * _PLANES
+    return 4 * (planes * ny * nx + 2 * my * nx + mx * my)
 
 
 def spline_memory_bytes(source_shape_zyx: Shape, target_shape_zyx: Shape) -> int:

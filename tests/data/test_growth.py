@@ -66,6 +66,16 @@ def test_what_only_the_catalog_says_may_change() -> None:
     assert grown.fingerprint == old.fingerprint
 
 
+def test_a_run_with_less_memory_takes_files_for_what_is_planned_already() -> None:
+    old, fresh = planned("A", "B"), planned("A", "B")
+    smaller = replace(fresh.entries[1], paged=True, predicted_memory_bytes=7)
+    refused = replace(fresh.entries[0], failure=Failure("plan", "task-memory", "too large"))
+    fresh = replace(fresh, entries=(refused, smaller))
+    grown = grow(old, fresh, "A")
+    assert grown.entries == (old.entries[0], smaller)
+    assert grown.fingerprint == old.fingerprint
+
+
 def test_a_contour_level_counts_where_quality_is_measured_by_it() -> None:
     old, fresh = planned("A"), planned("A", contour_level=0.4)
     with pytest.raises(ConfigError, match=r"A\.contour_level: None -> 0\.4"):

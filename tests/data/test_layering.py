@@ -42,9 +42,11 @@ MAY_IMPORT = {
         "c2s_data.errors",
         "c2s_data.schema",
         "c2s_data.config",
+        "c2s_data.task_memory",
         "c2s_data.transforms",
         "c2s_data.sources",
     ),
+    "c2s_data.task_memory": ("c2s_data.schema", "c2s_data.config", "c2s_data.transforms"),
     "c2s_data.plan_document": (
         "c2s_data.errors",
         "c2s_data.config",

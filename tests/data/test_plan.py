@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tracemalloc
 from dataclasses import replace
@@ -10,12 +11,15 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from rich.console import Console
 
 from c2s_data.config import make_config
+from c2s_data.console import print_plan
 from c2s_data.errors import ConfigError, StoreError
 from c2s_data.plan import make_plan, rows_per_chunk, rows_per_shard
 from c2s_data.plan_document import plan_document, plan_from_document
 from c2s_data.sources.catalog import CatalogEntry
+from c2s_data.task_memory import scratch_bytes
 
 MODEL = "data_x\n"
 
@@ -61,20 +65,57 @@ def test_missing_model_is_a_failure_of_its_entry(catalog: list[CatalogEntry]) ->
     assert "model.cif" in plan.entries[0].failure.message
 
 
-def test_too_large_for_a_task_is_refused_without_reading_it(
+def test_too_large_for_a_task_is_paged_or_refused_without_reading_it(
     catalog: list[CatalogEntry],
 ) -> None:
-    small, large = (e.predicted_memory_bytes for e in make_plan(catalog, make_config()).entries[:2])
+    config = make_config("paper")
+    small, large = (e.predicted_memory_bytes for e in make_plan(catalog, config).entries[:2])
     assert small < large
+    between = (small + large) // 2
     tracemalloc.start()
-    plan = make_plan(catalog, make_config(), task_memory_bytes=(small + large) // 2)
+    plan = make_plan(catalog, config, task_memory_bytes=between)
+    refusing = make_plan(catalog, config, task_memory_bytes=10**8)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert plan.entries[1].failure.reason == "task-memory"
-    assert "--task-memory" in plan.entries[1].failure.message
-    assert plan.entries[0].failure is None
-    assert plan.entries[3].first_subgrid == 512
     assert peak < 5e6
+    paged = plan.entries[1]
+    assert [entry.paged for entry in plan.entries] == [False, True, False, False]
+    assert paged.predicted_memory_bytes < between
+    assert paged.fingerprint == make_plan(catalog, config).entries[1].fingerprint
+    refused = refusing.entries[1]
+    assert refused.failure.reason == "task-memory"
+    assert "--task-memory 0.10 GB" in refused.failure.message
+    assert (refused.n_subgrids, refused.paged) == (0, False)
+
+
+def test_what_goes_through_files_is_told(catalog: list[CatalogEntry]) -> None:
+    config, out = make_config("paper"), io.StringIO()
+    plan = make_plan(catalog, config)
+    print_plan(Console(file=out, width=200), plan)
+    assert "temporary files" not in out.getvalue()
+    small, large = (entry.predicted_memory_bytes for entry in plan.entries[:2])
+    paged = make_plan(catalog, config, task_memory_bytes=(small + large) // 2)
+    print_plan(Console(file=out, width=200), paged)
+    # The 1 A grid of 180 x 240 x 200 voxels, as float32 and as float16.
+    assert scratch_bytes(paged.entries[1].source_shape_zyx, (180, 240, 200), config) == 51_840_000
+    assert "1 of them through temporary files of up to 0.1 GB in the worker's $TMPDIR" in (
+        out.getvalue()
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape_zyx", "preset", "expected"),
+    [
+        ((40, 50, 60), "released", 4 * (30 * 40 * 50 + 40 * 50 * 60)),  # a map and its 1 A grid
+        ((40, 50, 60), "paper", (4 + 2) * 40 * 50 * 60),  # the grid, and as it is stored
+        ((30, 40, 50), "paper", (4 + 2) * 30 * 40 * 50),  # as read, and as stored
+        ((30, 40, 50), "released", 4 * 30 * 40 * 50),  # scaled in its place
+    ],
+)
+def test_temporary_files_hold_two_volumes_at_most(
+    shape_zyx: tuple[int, int, int], preset: str, expected: int
+) -> None:
+    assert scratch_bytes((30, 40, 50), shape_zyx, make_config(preset)) == expected
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
