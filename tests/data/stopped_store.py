@@ -10,7 +10,7 @@ import pytest
 from made_maps import made_map, made_plan
 from memory_objects import MemoryObjects
 
-from c2s_data import build, repair
+from c2s_data import build, rebuild, repair
 from c2s_data.config import make_config
 from c2s_data.plan import Plan, plan_of, rows_per_shard, with_rows
 from c2s_data.schema import PADDING_MAP
@@ -109,5 +109,5 @@ def content(objects: MemoryObjects) -> dict[str, bytes]:
 def repaired(objects: MemoryObjects) -> tuple[str, ...]:
     """Repair the store, and return what was restored."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repair, "build_entry", made_map)
+        patch.setattr(rebuild, "build_entry", made_map)
         return repair.repair(objects).restored
