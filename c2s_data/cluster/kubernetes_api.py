@@ -64,7 +64,10 @@ def open_api(context: str | None, namespace: str | None) -> Iterator[Api]:
         if namespace is None:
             at_home = is_in_pod() and _NAMESPACE_FILE.is_file()
             namespace = _NAMESPACE_FILE.read_text("utf-8").strip() if at_home else kr8s.namespace
-        yield Api(portal, kr8s, namespace)
+        try:
+            yield Api(portal, kr8s, namespace)
+        finally:
+            portal.call(_close, kr8s)
 
 
 async def _log_in(context: str | None) -> Any:  # noqa: ANN401 - of packages without types
@@ -88,6 +91,13 @@ async def _log_in(context: str | None) -> Any:  # noqa: ANN401 - of packages wit
             f"--cluster kubernetes: no usable kubeconfig: {_told(error)}; set KUBECONFIG or "
             "~/.kube/config so that `kubectl get pods` works, or correct key context"
         ) from error
+
+
+async def _close(kr8s: Any) -> None:  # noqa: ANN401 - of packages without types
+    """Close connections while their event loop runs; kr8s itself has no word for it."""
+    session = getattr(kr8s, "_session", None)
+    if session is not None:
+        await session.aclose()
 
 
 def _told(error: Exception) -> str:
