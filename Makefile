@@ -92,9 +92,9 @@ test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, traini
 	tests/cluster/install
 	$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
 
-test-look: $(READY) ## report, viewer and their pages in a headless Chromium (4 minutes)
+test-look: $(READY) ## report and viewer in a headless Chromium, and every notebook (8 minutes)
 	tests/look/install
-	$(BIN)/python -m pytest tests/look $(PYTEST_ARGS)
+	$(PYTEST) --dist loadfile --nbmake --nbmake-timeout=300 notebooks tests/look $(PYTEST_ARGS)
 
 test-published: $(READY) ## compare the networks with the original layers, which this installs aside
 	$(PIP) install --quiet --no-deps --target $(ORIGINAL) self-attention-cv==1.2.3 einops==0.8.1
