@@ -55,5 +55,5 @@ def test_the_checker_finds_a_fault(url: str) -> None:
 
     ImageAttrs.model_validate(attributes)
     attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"][0]["scale"] = [2.0]
-    with pytest.raises(ValidationError, match="coordinateTransformations|dimensions|scale"):
+    with pytest.raises(ValidationError, match=r"coordinateTransformations|dimensions|scale"):
         ImageAttrs.model_validate(attributes)
