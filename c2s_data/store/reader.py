@@ -134,6 +134,23 @@ class Store:
             blocks.append(chunk[: self.n_rows - first])
         return np.concatenate(blocks)
 
+    def corners(self, entry_id: str) -> NDArray[np.int32]:
+        """Return the lowest voxel of each of an entry's subgrids in its map, (n, 3), z y x.
+
+        They stand in the order of the rows; those at the borders are negative.
+
+        Raises
+        ------
+        StoreError
+            If the entry does not exist or the index is damaged.
+        """
+        entry, objects = self.entry(entry_id), open_objects(self.url)
+        start, stop = entry.first_subgrid, entry.first_subgrid + entry.n_subgrids
+        first, last = start // INDEX_CHUNK_ROWS, (stop - 1) // INDEX_CHUNK_ROWS
+        chunks = [read_index_chunk(objects, "corner_zyx", k) for k in range(first, last + 1)]
+        skipped = first * INDEX_CHUNK_ROWS
+        return np.concatenate(chunks)[start - skipped : stop - skipped]
+
     def subgrid_spec(self, array: str) -> ShardSpec:
         """Return how the shards of ``subgrids/<array>`` are encoded.
 
