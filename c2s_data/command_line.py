@@ -35,10 +35,15 @@ EndpointOption = Annotated[
 
 
 def add_endpoint(app: typer.Typer) -> None:
-    """Give every command of a program ``--endpoint``, but for those that know no URL."""
+    """Give every command of a program ``--endpoint``, but for those that know no URL.
+
+    A second time changes nothing: tools that read a program's help import it again.
+    """
     for registered in app.registered_commands:
         command = registered.callback
-        if command is not None and command.__name__ not in _WITHOUT_URLS:
+        if command is None or command.__name__ in _WITHOUT_URLS:
+            continue
+        if "endpoint" not in inspect.signature(command).parameters:
             registered.callback = _with_endpoint(command)
 
 

@@ -30,6 +30,7 @@ BESIDE: Final = {
 """Pages outside of docs/ and their names; the README's place is taken by docs/index.md."""
 PROGRAMS: Final = {"c2s-data": "c2s_data.cli", "c2s-model": "c2s_model.cli"}
 MODULES: Final = {
+    "Looking at maps and stores": ("c2s_data.explore.datasets", "c2s_data.explore.accessor"),
     "Reading stores": ("c2s_data.store.reader", "c2s_data.derived_labels", "c2s_data.schema"),
     "Maps, models, catalogs": (
         "c2s_data.sources.density_map",

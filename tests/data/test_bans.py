@@ -12,6 +12,7 @@ from test_layering import MODULES, ROOT
 
 DOCUMENTS = "c2s_data.sources.bounded_documents"
 DOWNLOAD = "c2s_data.sources.download"
+KUBERNETES = "c2s_data.cluster.kubernetes_api"  # the faults of the client of its API server
 VIEW_SERVER = "c2s_data.explore.pages.view_server"  # loopback only, tests/look
 INERT_PICKLE = "c2s_model.nets.inert_pickle"  # overrides every way of pickle.Unpickler to a name
 
@@ -21,7 +22,8 @@ BANNED_IMPORTS: Final = {
     "pickle": (INERT_PICKLE,),
     **dict.fromkeys(("marshal", "shelve", "commands", "xmlrpc", "telnetlib", "ftplib"), ()),
     **dict.fromkeys(("xml", "lxml", "defusedxml", "bs4", "yaml", "ruamel"), (DOCUMENTS,)),
-    **dict.fromkeys(("urllib.request", "http.client", "requests", "httpx", "urllib3"), (DOWNLOAD,)),
+    **dict.fromkeys(("urllib.request", "http.client", "requests", "urllib3"), (DOWNLOAD,)),
+    "httpx": (KUBERNETES,),
     "http.server": (VIEW_SERVER,),
     **dict.fromkeys(("socketserver", "aiohttp", "flask"), ()),
     "zarr.codecs.GzipCodec": (),

@@ -85,7 +85,7 @@ def test_every_command_with_workers_takes_every_option_of_a_cluster() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     names = {name: {p.name for p in command.params} for name, command in commands.items()}
     found = {name for name, options in names.items() if "cluster" in options}
-    assert found == {"build", "import", "verify", "repair", "validate"}
+    assert found == {"build", "import", "verify", "repair", "report", "validate"}
     for name in found:
         assert names[name] >= OPTIONS, name
     assert {name for name, options in names.items() if "endpoint" not in options} == {"demo"}

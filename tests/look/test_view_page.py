@@ -16,7 +16,11 @@ from c2s_data.explore.palette import CLASS_COLORS
 from c2s_data.store.reader import Store
 
 ENTRY = "DEMO-0001"
-COMMAND = "import sys; from c2s_data.cli import main; sys.argv[0] = 'c2s-data'; main()"
+# Programs that a shell starts in the background ignore Ctrl-C, and so do their children.
+COMMAND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from c2s_data.cli import main; sys.argv[0] = 'c2s-data'; main()"
+)
 
 
 @pytest.fixture(scope="session")
