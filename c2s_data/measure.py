@@ -15,7 +15,6 @@ from c2s_data.schema import CLASS_NAMES
 from c2s_data.sources.atomic_model import AtomicModel
 from c2s_data.sources.density_map import DensityMap
 from c2s_data.transforms.label import LabeledVoxels, VoxelLabels
-from c2s_data.transforms.moments import moments
 from c2s_data.transforms.normalize import density_histogram
 from c2s_data.transforms.paging import batches, slabs
 from c2s_data.transforms.resample import sample_trilinear
@@ -26,7 +25,7 @@ def measure_raw(
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Measure what clipping will destroy: moments, histogram, slices, density at the C-alphas."""
     values = density.values_zyx
-    mean, sd = moments(values)
+    mean, sd = density.moments
     z, y, x = (n // 2 for n in values.shape)
     statistics = histogram(values, "raw") | {
         "raw_slice_yx": values[z].copy(),

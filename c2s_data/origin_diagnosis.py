@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, get_args
 import numpy as np
 
 from c2s_data.sources.density_map import MAX_VOXELS, MapHeader, OriginRule, read_map_header
-from c2s_data.transforms.moments import moments
 from c2s_data.transforms.resample import sample_trilinear
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def diagnose_origin(
         header = read_map_header(header, origin="zero", max_voxels=n_voxels)
     xyz_A = np.asarray(ca_xyz_A, np.float64).reshape(-1, 3)
     xyz_A = xyz_A[np.isfinite(xyz_A).all(axis=1)]
-    mean, sd = moments(density.values_zyx)
+    mean, sd = density.moments
     if not len(xyz_A) or not sd > 0:
         return OriginDiagnosis((), None, "")
     fits = tuple(

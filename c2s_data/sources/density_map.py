@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NoReturn, get_args
 
@@ -28,6 +29,7 @@ from c2s_data.sources.density_map_header import (
     Triple,
 )
 from c2s_data.sources.density_map_writer import write_mrc
+from c2s_data.transforms.moments import moments
 from c2s_data.transforms.paging import Allocate, release, slabs
 
 __all__ = [
@@ -97,6 +99,11 @@ class DensityMap:
     def grid(self) -> tuple[NDArray[np.float32], Triple, Triple]:
         """The values with their voxel size (z, y, x) and origin (x, y, z) in A."""
         return self.values_zyx, self.voxel_size_zyx_A, self.origin_xyz_A
+
+    @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of the values, measured once: several steps ask."""
+        return moments(self.values_zyx)
 
     @property
     def notes(self) -> tuple[str, ...]:
