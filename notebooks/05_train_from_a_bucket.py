@@ -18,13 +18,15 @@
 # credentials come from the environment or the machine's role, and everything else is the same.
 
 # %%
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from moto.server import ThreadedMotoServer
 
-server = ThreadedMotoServer("127.0.0.1", port=0)
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else it prints every request
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
 server.start()
 host, port = server.get_host_and_port()
 os.environ |= {
