@@ -35,7 +35,10 @@ def assert_nothing_is_left(server: Kubernetes) -> None:
     for plural in ("daskclusters", "daskautoscalers", "pods"):
         assert server.names(plural) == []
     assert [name for name in server.names("secrets") if "-tls-" in name] == []
-    assert not server.pods.is_running()
+    deadline = time.monotonic() + 60
+    while server.pods.is_running():
+        assert time.monotonic() < deadline, "a pod does not end"
+        time.sleep(0.1)
 
 
 def test_a_build_in_pods_gives_the_bytes_of_a_laptop(server: Kubernetes, tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_certificates_of_a_named_secret_are_used(server: Kubernetes, tmp_path: P
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten every wait, so that a test needs seconds for what a user has less than 60 for."""
     monkeypatch.setattr("c2s_data.cluster.kubernetes._LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr("c2s_data.cluster.kubernetes.OPERATOR_S", 1.0)
+    monkeypatch.setattr("c2s_data.cluster.kubernetes.OPERATOR_S", 5.0)
     monkeypatch.setattr("c2s_data.cluster.kubernetes_api.ANSWER_S", 2.0)
 
 
@@ -298,7 +301,5 @@ def test_in_a_pod_the_service_is_used_and_nothing_forwarded(
         assert place.target.startswith("tls://127.0.0.1:")
         assert place.most_workers == 7
         assert place.workers_timeout_s == 3600.0
-        started_at = time.monotonic()
         assert place.why_none() is None
-        assert time.monotonic() - started_at < 60
     assert not any("portforward" in line for line in server.asked)
