@@ -56,10 +56,10 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-look test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-kubernetes test-look test-published lint format constraints clean FORCE
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 env: $(READY) ## make the environment in $(VENV)
 
@@ -91,6 +91,9 @@ test-cloud: $(READY) $(WEED) $(if $(AZURE),$(AZURITE)) $(if $(GCS),$(FAKE_GCS)) 
 test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, training, SSH (5 minutes)
 	tests/cluster/install
 	$(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+test-kubernetes: $(READY) ## Dask clusters made in an emulated Kubernetes, of real processes (1 minute)
+	$(BIN)/python -m pytest tests/kubernetes $(PYTEST_ARGS)
 
 test-look: $(READY) ## report and viewer in a headless Chromium, and every notebook (8 minutes)
 	tests/look/install

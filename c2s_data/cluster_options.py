@@ -22,8 +22,8 @@ ClusterOption = Annotated[
     typer.Option(
         "--cluster",
         metavar="WHERE",
-        help="local, slurm, slurm-runner, the address of a Dask scheduler, its scheduler file "
-        "*.json, or a YAML file such as deploy/slurm.yaml.",
+        help="local, slurm, slurm-runner, kubernetes, the address of a Dask scheduler, its "
+        "scheduler file *.json, or a YAML file such as deploy/slurm.yaml.",
     ),
 ]
 WorkersOption = Annotated[

@@ -148,7 +148,7 @@ def _refuse(api: Api, document: Document, error: RefusedError) -> NoReturn:
         f"or remove it with `kubectl delete {kind.lower()} {name} -n {api.namespace}`",
         422: "another version of the Dask operator may be installed there; see deploy/README.md",
     }
-    if error.code == 404 and "namespaces" in str(error):
+    if error.code == 404 and str(error).startswith("namespaces "):
         remedies[404] = "correct key namespace, or make it with `kubectl create namespace`"
     raise ConfigError(
         f"Kubernetes does not make {kind} {api.namespace}/{name}: {error}; "

@@ -177,6 +177,7 @@ class Api:
                     return response.text if is_text else response.json()
         except ServerError as error:
             code = error.response.status_code if error.response is not None else 0
-            raise RefusedError(code, str(error)) from error
+            # httpx adds a line on where to read about the code.
+            raise RefusedError(code, str(error).partition("\n")[0]) from error
         except (TimeoutError, APITimeoutError, httpx.TransportError) as error:
             raise RefusedError(0, f"the API server does not answer ({_told(error)})") from error

@@ -120,12 +120,12 @@ class Kubernetes:
         host, port = runner.addresses[0]
         self.url = f"http://{host}:{port}"
         self._ready.set()
-        operator = asyncio.create_task(self.pods.operate())
+        self._operator = asyncio.create_task(self.pods.operate())
         await self._stopped.wait()
-        operator.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await operator
         await runner.cleanup()
+        self._operator.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._operator
 
     async def _version(self, request: web.Request) -> web.Response:
         if token_of(request) not in (TOKEN, STRANGER):
@@ -136,6 +136,8 @@ class Kubernetes:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path}")
+        if self._operator.done():  # A fault of the emulation; a launcher would wait for ever.
+            raise web.HTTPInternalServerError(text=repr(self._operator))
         try:
             return await self._answer(request)
         except RefusalError as refusal:

@@ -14,6 +14,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Pods:
 
     def __init__(self, folder: Path, objects: dict[tuple[str, str], dict[str, Any]]) -> None:
         self.has_operator = True
+        # Without processes a pod is ready at once, for tests that run nothing in it.
+        self.has_processes = True
         # Component -> the state in which the kubelet keeps its containers waiting.
         self.waiting: dict[str, dict[str, str]] = {}
         # Why Kubernetes makes no pods at all.
@@ -44,6 +47,7 @@ class Pods:
         self._folder = folder
         self._objects = objects
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ending: list[subprocess.Popen[bytes]] = []
         self._ports: dict[tuple[str, int], int] = {}
 
     def port_of(self, pod: str, port: int) -> int:
@@ -66,6 +70,9 @@ class Pods:
         if self.no_pods_because:
             self._refuse_pods(name)
             return
+        for port in spec["scheduler"]["service"]["ports"]:
+            if ("scheduler", port["port"]) not in self._ports:
+                self._ports["scheduler", port["port"]] = free_port()
         await self._settle(name, "scheduler", 0, spec, session)
         for number in range(await self._wanted_workers(name, spec, session)):
             await self._settle(name, "worker", number, spec, session)
@@ -76,11 +83,15 @@ class Pods:
         """Ask the scheduler as the operator's autoscaler does, which has no certificate."""
         wanted = int(spec["worker"]["replicas"])
         scaler = self._objects.get(("daskautoscalers", name))
-        if scaler is not None and self._is_ready(f"{name}-scheduler-0"):
+        is_asked = self.has_processes and self._is_ready(f"{name}-scheduler-0")
+        if scaler is not None and is_asked:
             assert scaler["spec"]["cluster"] == name
             url = f"http://127.0.0.1:{self._ports['scheduler', 8787]}/api/v1/adaptive_target"
-            async with session.get(url) as response:
-                wanted = int((await response.json())["workers"])
+            try:
+                async with session.get(url) as response:
+                    wanted = int((await response.json())["workers"])
+            except aiohttp.ClientError:  # The scheduler is just being stopped.
+                return 0
             wanted = min(max(wanted, scaler["spec"]["minimum"]), scaler["spec"]["maximum"])
         self.most_workers = max(self.most_workers, wanted)
         return wanted
@@ -116,6 +127,8 @@ class Pods:
         template = spec[component]["spec"]
         if state := self.waiting.get(component) or self._lacks(template):
             pod["status"]["containerStatuses"] = [{"ready": False, "state": {"waiting": state}}]
+        elif not self.has_processes:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
         elif name not in self._running:
             self._start(cluster, component, name, spec)
             pod["status"] = {"phase": "Running", "containerStatuses": []}
@@ -153,7 +166,7 @@ class Pods:
     def _start(self, cluster: str, component: str, name: str, spec: dict[str, Any]) -> None:
         template = spec[component]["spec"]
         (container,) = template["containers"]
-        folder = self._folder / name
+        folder = self._folder / f"{name}-{time.monotonic_ns()}"
         tls = folder / "tls"
         tls.mkdir(parents=True)
         (volume,) = (v for v in template["volumes"] if v["name"] == "tls")
@@ -165,7 +178,8 @@ class Pods:
             variables |= {key: base64.b64decode(text).decode() for key, text in data.items()}
         variables |= {item["name"]: item["value"] for item in container["env"]}
         self.environments[name] = dict(variables)
-        self._place(cluster, component, variables, spec)
+        if component == "worker":
+            self._find_scheduler(cluster, variables)
         here = {key: value.replace("/tls/", f"{tls}/") for key, value in variables.items()}
         args = [
             re.sub(r"\$\((\w+)\)", lambda found: here[found[1]], argument)
@@ -180,14 +194,8 @@ class Pods:
                 stderr=subprocess.STDOUT,
             )
 
-    def _place(
-        self, cluster: str, component: str, variables: dict[str, str], spec: dict[str, Any]
-    ) -> None:
-        """Give a scheduler free ports, and a worker the port that the service leads to."""
-        if component == "scheduler":
-            for port in spec["scheduler"]["service"]["ports"]:
-                self._ports["scheduler", port["port"]] = free_port()
-            return
+    def _find_scheduler(self, cluster: str, variables: dict[str, str]) -> None:
+        """Resolve the name of the service, as the cluster's DNS would."""
         address = variables["DASK_SCHEDULER_ADDRESS"]
         found = re.fullmatch(rf"tls://{cluster}-scheduler:(\d+)", address)
         assert found, address
@@ -218,22 +226,25 @@ class Pods:
 
     def is_running(self) -> bool:
         """Return whether a pod's process still runs."""
-        return any(process.poll() is None for process in self._running.values())
+        return any(process.poll() is None for process in (*self._running.values(), *self._ending))
 
     def remove(self, cluster: str) -> None:
-        """End the pods of a cluster and forget them."""
-        self.stop()
+        """Tell the pods of a cluster to end, and forget them."""
+        for process in self._running.values():
+            process.terminate()
+        self._ending += self._running.values()
+        self._running.clear()
+        self._ports.clear()
         for plural, name in list(self._objects):
             if plural in ("pods", "deployments") and name.startswith(f"{cluster}-"):
                 del self._objects[plural, name]
 
     def stop(self) -> None:
-        for process in self._running.values():
-            process.terminate()
-        for process in self._running.values():
+        """End every process."""
+        self.remove("")
+        for process in self._ending:
             try:
-                process.wait(10)
+                process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._running.clear()
