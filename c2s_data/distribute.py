@@ -78,7 +78,11 @@ def run_on_client(
             tasks.submit([suspect], "-alone")
             for _, outcome in tasks.ended():
                 on_outcome(outcome or _quarantine(url, suspect))
-    except (CancelledError, OSError) as error:
+    except (CancelledError, OSError, RuntimeError) as error:
+        # A client that is just losing its scheduler says so by a plain RuntimeError.
+        is_lost = client.status != "running" or "ConnectionPool is closed" in str(error)
+        if isinstance(error, RuntimeError) and not is_lost:
+            raise
         raise ClusterError(
             f"the connection to the Dask cluster was lost ({type(error).__name__}); finished maps "
             "are kept, and the same command goes on from here"

@@ -93,7 +93,7 @@ def test_a_killed_scheduler_is_told_and_loses_nothing(
             build.log_path = log
             let_some_finish(build, store, random.Random(cell))
             os.kill(cluster.scheduler.pid, signal.SIGKILL)
-            assert build.wait(90) == 2
+            assert build.wait(90) == 2, build.output
             assert "the connection to the Dask cluster was lost" in build.output
     finally:
         cluster.stop()

@@ -122,13 +122,14 @@ def test_what_is_submitted_to_dask_holds_no_secret(
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     submitted: list[tuple[str, bytes]] = []
-    submit = Client.submit
+    map_over = Client.map
 
-    def recording(self, function, *arguments, key, **options):
-        submitted.append((key, dumps((function, arguments, options))))
-        return submit(self, function, *arguments, key=key, **options)
+    def recording(self, function, *iterables, key, **options):
+        for one, *arguments in zip(key, *iterables, strict=True):
+            submitted.append((one, dumps((function, arguments, options))))
+        return map_over(self, function, *iterables, key=key, **options)
 
-    monkeypatch.setattr(Client, "submit", recording)
+    monkeypatch.setattr(Client, "map", recording)
     store = tmp_path / "store.zarr"
     with LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
