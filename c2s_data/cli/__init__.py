@@ -11,6 +11,7 @@ from c2s_data.cli import (  # noqa: F401 - they register their commands
     looking,
     moving,
     pages,
+    pictures,
     records,
     splitting,
     validating,
