@@ -12,6 +12,7 @@ from test_layering import MODULES, ROOT
 
 DOCUMENTS = "c2s_data.sources.bounded_documents"
 DOWNLOAD = "c2s_data.sources.download"
+KUBERNETES = "c2s_data.cluster.kubernetes_api"  # what kr8s raises when nobody answers
 INERT_PICKLE = "c2s_model.nets.inert_pickle"  # overrides every way of pickle.Unpickler to a name
 
 # Whatever turns bytes into code or objects, parses without bounds, or goes to the network.
@@ -20,7 +21,8 @@ BANNED_IMPORTS: Final = {
     "pickle": (INERT_PICKLE,),
     **dict.fromkeys(("marshal", "shelve", "commands", "xmlrpc", "telnetlib", "ftplib"), ()),
     **dict.fromkeys(("xml", "lxml", "defusedxml", "bs4", "yaml", "ruamel"), (DOCUMENTS,)),
-    **dict.fromkeys(("urllib.request", "http.client", "requests", "httpx", "urllib3"), (DOWNLOAD,)),
+    **dict.fromkeys(("urllib.request", "http.client", "requests", "urllib3"), (DOWNLOAD,)),
+    "httpx": (DOWNLOAD, KUBERNETES),
     **dict.fromkeys(("http.server", "socketserver", "aiohttp", "flask"), ()),
     "zarr.codecs.GzipCodec": (),
     "numcodecs.gzip": (),

@@ -64,7 +64,8 @@ def test_the_changelog_is_ready_for_the_next_release() -> None:
 def test_the_extras_are_the_documented_ones(project: dict[str, dict[str, object]]) -> None:
     extras = project["project"]["optional-dependencies"]
     assert sorted(extras) == [
-        "esm", "explore", "kubernetes", "logs", "obstore", "s3", "slurm", "torch",
+        *("dashboard", "esm", "explore", "kubernetes", "logs", "obstore", "s3", "slurm", "ssh"),
+        "torch",
     ]  # fmt: skip
     core = [re.split(r"[<>=\[]", line)[0] for line in project["project"]["dependencies"]]
     assert "torch" not in core
