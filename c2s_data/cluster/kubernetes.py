@@ -29,7 +29,7 @@ from c2s_data.cluster.manifests import (
 from c2s_data.cluster.pods import has_crashed, is_ready, never_runs, states
 from c2s_data.cluster.settings import WORKERS_TIMEOUT_S
 from c2s_data.cluster.spec import Kubernetes
-from c2s_data.cluster.started import Started, Tell
+from c2s_data.cluster.started import Started, Tell, need
 from c2s_data.errors import ClusterError, ConfigError
 
 OPERATOR_S: Final = 40.0
@@ -55,6 +55,7 @@ def kubernetes(spec: Kubernetes, memory_bytes: int, tell: Tell) -> Iterator[Star
     ClusterError
         If the operator does not take it up, or its scheduler will never run.
     """
+    need("kr8s", "kubernetes", "--cluster kubernetes")
     security, tls_secret, files = _certificates(spec)
     idle_timeout_s = spec.queue_timeout + int(WORKERS_TIMEOUT_S)
     document = cluster_document(spec, memory_bytes, tls_secret, idle_timeout_s)

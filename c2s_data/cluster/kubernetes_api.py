@@ -14,14 +14,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
-import httpx
-from anyio.from_thread import start_blocking_portal
-from kr8s import APITimeoutError, ServerError
-from kr8s.asyncio import api
-from kr8s.asyncio.objects import Pod
-from kr8s.asyncio.portforward import PortForward
-
 from c2s_data.errors import ConfigError
 
 ANSWER_S: Final = 20.0
@@ -59,6 +51,8 @@ def open_api(context: str | None, namespace: str | None) -> Iterator[Api]:
     ConfigError
         If there is no such configuration, its login fails, or the API server does not answer.
     """
+    from anyio.from_thread import start_blocking_portal
+
     with start_blocking_portal() as portal:
         kr8s = portal.call(_log_in, context)
         if namespace is None:
@@ -71,6 +65,11 @@ def open_api(context: str | None, namespace: str | None) -> Iterator[Api]:
 
 
 async def _log_in(context: str | None) -> Any:  # noqa: ANN401 - of packages without types
+    import anyio
+    import httpx
+    from kr8s import APITimeoutError, ServerError
+    from kr8s.asyncio import api
+
     try:
         with anyio.fail_after(ANSWER_S), warnings.catch_warnings():
             # It warns of versions of Kubernetes that it was not tested with.
@@ -158,6 +157,9 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def _forward(self, pod: Document, port: int) -> AsyncIterator[int]:
+        from kr8s.asyncio.objects import Pod
+        from kr8s.asyncio.portforward import PortForward
+
         forward = PortForward(Pod(pod, api=self._kr8s), port, "auto", "127.0.0.1")
         async with forward as local:
             yield local
@@ -170,6 +172,10 @@ class Api:
     async def _answer(
         self, method: str, version: str, url: str, is_text: bool, request: dict[str, Any]
     ) -> Any:  # noqa: ANN401 - JSON
+        import anyio
+        import httpx
+        from kr8s import APITimeoutError, ServerError
+
         asked = {"method": method, "version": version, "url": url, "namespace": self.namespace}
         try:
             with anyio.fail_after(ANSWER_S):

@@ -13,6 +13,7 @@ from distributed import LocalCluster
 
 from c2s_data.cluster.certificates import tls_of
 from c2s_data.cluster.exposure import refuse_exposed
+from c2s_data.cluster.kubernetes import kubernetes
 from c2s_data.cluster.slurm import slurm
 from c2s_data.cluster.slurm_runner import slurm_runner
 from c2s_data.cluster.spec import (
@@ -26,7 +27,7 @@ from c2s_data.cluster.spec import (
     Ssh,
 )
 from c2s_data.cluster.ssh import ssh
-from c2s_data.cluster.started import Started, Tell, need
+from c2s_data.cluster.started import Started, Tell
 from c2s_data.errors import ConfigError
 
 
@@ -68,9 +69,6 @@ def started(
             case Ssh():
                 yield stack.enter_context(ssh(spec, memory, insecure=insecure))
             case Kubernetes():
-                need("kr8s", "kubernetes", "--cluster kubernetes")
-                from c2s_data.cluster.kubernetes import kubernetes
-
                 yield stack.enter_context(kubernetes(spec, memory, tell))
 
 

@@ -224,7 +224,10 @@ class Kubernetes:
     def _find(self, plural: str, name: str) -> dict[str, Any]:
         if (plural, name) not in self.objects:
             raise RefusalError(404, f'{plural} "{name}" not found')
-        return self.objects[plural, name]
+        there = self.objects[plural, name]
+        if "deletionTimestamp" in there["metadata"]:
+            del self.objects[plural, name]  # It is gone as soon as it was seen to go.
+        return there
 
     def _list(self, plural: str, selector: str) -> list[dict[str, Any]]:
         wanted = dict(part.split("=") for part in selector.split(","))
