@@ -11,6 +11,7 @@ import base64
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -192,6 +193,7 @@ class Pods:
                 env=self._outside() | here,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # All of a container ends together.
             )
 
     def _find_scheduler(self, cluster: str, variables: dict[str, str]) -> None:
@@ -229,9 +231,10 @@ class Pods:
         return any(process.poll() is None for process in (*self._running.values(), *self._ending))
 
     def remove(self, cluster: str) -> None:
-        """Tell the pods of a cluster to end, and forget them."""
+        """End the pods of a cluster, as after their time of grace, and forget them."""
         for process in self._running.values():
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         self._ending += self._running.values()
         self._running.clear()
         self._ports.clear()
@@ -243,8 +246,4 @@ class Pods:
         """End every process."""
         self.remove("")
         for process in self._ending:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait()
