@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from itertools import product
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from c2s_data.errors import CorruptChunkError
+from c2s_data.store.chunk_reader import Bounds, ChunkReader
 from c2s_data.store.objects import LocalObjects, Objects
-from c2s_data.store.shard import ShardIndex, ShardSpec, chunk_bounds, decode_chunk, shard_index
-from c2s_data.store.stored_shard import Opener, StoredShard, shard_opener
-from c2s_data.store.subgrid_reader import adjacent_runs
+from c2s_data.store.shard import ShardSpec
 
 Window = tuple[slice, slice, slice]
 Triple = tuple[int, int, int]
@@ -44,12 +41,8 @@ class MapArray:
     def __init__(self, objects: Objects, folder: str, shape_zyx: Triple, spec: ShardSpec) -> None:
         self.shape_zyx = shape_zyx
         self._spec = spec
-        self._objects, self._folder = objects, folder
-        self._indexes: dict[Place, ShardIndex] = {}
-
-    @cached_property
-    def _open(self) -> Opener:
-        return shard_opener(self._objects, self._folder)
+        self._is_local = isinstance(objects, LocalObjects)
+        self._chunks = ChunkReader(objects, folder, spec)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return the voxels of ``window`` (z, y, x slices without steps), cut at the map's border.
@@ -65,7 +58,7 @@ class MapArray:
         if out.size == 0:
             return out
         pieces = list(self._pieces(low, low + out.shape))
-        if isinstance(self._objects, LocalObjects) or len(pieces) == 1:
+        if self._is_local or len(pieces) == 1:
             for piece in pieces:
                 self._copy(*piece, low, out)
             return out
@@ -76,8 +69,8 @@ class MapArray:
 
     def _pieces(
         self, low: NDArray[np.int64], high: NDArray[np.int64]
-    ) -> Iterator[tuple[Place, range]]:
-        """Yield shard and run of chunks, adjacent in the object, that cover a box."""
+    ) -> Iterator[tuple[Place, list[Bounds]]]:
+        """Yield shard and stretch of chunks in it that cover a box."""
         chunk, shard = np.array(self._spec.chunk_shape), np.array(self._spec.shard_shape)
         n_chunks = shard // chunk
         first, last = low // chunk, (high - 1) // chunk
@@ -88,55 +81,18 @@ class MapArray:
             stop = np.minimum(last - base, n_chunks - 1) + 1
             indices = np.arange(n_chunks.prod()).reshape(n_chunks)
             box = indices[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].ravel()
-            index, where = self._index_of(place), self._where(self._spec.shard_key(*place))
-            for run in np.split(box, np.flatnonzero(np.diff(box) != 1) + 1):
-                numbers = range(int(run[0]), int(run[-1]) + 1)
-                for together in adjacent_runs(index, numbers, where, self._spec):
-                    yield place, together
+            for bounds in self._chunks.stretches(place, box.tolist()):
+                yield place, bounds
 
-    def _index_of(self, place: Place) -> ShardIndex:
-        if place not in self._indexes:
-            key = self._spec.shard_key(*place)
-            with self._open(key) as stored:
-                self._indexes[place] = _read_index(stored, self._spec, self._where(key))
-        return self._indexes[place]
-
-    def _where(self, key: str) -> str:
-        return f"{self._objects.url}/{self._folder}/{key}"
-
-    def _copy(self, place: Place, run: range, low: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """Fetch and decode a run of chunks of a shard, and copy what lies in the box."""
-        spec, key = self._spec, self._spec.shard_key(*place)
-        grid = tuple(n // m for n, m in zip(spec.shard_shape, spec.chunk_shape, strict=True))
-        values = np.empty(spec.chunk_shape, spec.dtype)
-        bounds = list(chunk_bounds(self._index_of(place), run, self._where(key)))
-        base, end = bounds[0][1], bounds[-1][2]
-        with self._open(key) as stored:
-            for left in reversed(range(stored.fetches)):
-                blob = stored.span(base, end, again=left < stored.fetches - 1)
-                try:
-                    for number, start, stop in bounds:
-                        data = blob[start - base : stop - base]
-                        decode_chunk(data, spec, values, self._where(key), number)
-                        corner = np.multiply(np.unravel_index(number, grid), spec.chunk_shape)
-                        corner = corner + np.multiply(place, spec.shard_shape)
-                        _paste(values, corner - low, out)
-                except CorruptChunkError:
-                    if not left:
-                        raise
-                else:
-                    return
-
-
-def _read_index(stored: StoredShard, spec: ShardSpec, where: str) -> ShardIndex:
-    for left in reversed(range(stored.fetches)):
-        tail = np.array(stored.tail(spec.index_nbytes, again=left < stored.fetches - 1))
-        try:
-            return shard_index(tail, spec, where)
-        except CorruptChunkError:
-            if not left:
-                raise
-    raise AssertionError("a shard is fetched at least once")
+    def _copy(
+        self, place: Place, bounds: list[Bounds], low: NDArray[np.int64], out: NDArray[Any]
+    ) -> None:
+        """Fetch and decode a stretch of a shard, and copy what lies in the box."""
+        grid = self._spec.grid_shape
+        for stored in self._chunks.stretch(place, bounds):
+            corner = np.multiply(np.unravel_index(stored.number, grid), self._spec.chunk_shape)
+            corner += np.multiply(place, self._spec.shard_shape)
+            _paste(stored.decoded(self._spec), corner - low, out)
 
 
 def _paste(values: NDArray[Any], corner: NDArray[np.int64], out: NDArray[Any]) -> None:

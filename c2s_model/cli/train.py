@@ -67,6 +67,13 @@ def train(
             show_default=_PRESET,
         ),
     ] = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            help="Windows cut from the maps for each subgrid, anywhere near it, each epoch.",
+            show_default="0: the stored subgrids",
+        ),
+    ] = None,
     ignore_mask: Annotated[
         bool | None,
         typer.Option(
@@ -155,7 +162,8 @@ def train(
 
     chosen = {
         "epochs": epochs, "batch_size": batch_size, "seed": seed, "subgrids": subgrids,
-        "rest_share": rest_share, "rotations": rotations, "ignore_mask": ignore_mask,
+        "rest_share": rest_share, "rotations": rotations, "windows": windows,
+        "ignore_mask": ignore_mask,
         "dropout": dropout, "optimizer": optimizer, "learning_rate": learning_rate,
         "weight_decay": weight_decay, "schedule": schedule, "warmup_share": warmup_share,
         "clip_norm": clip_norm, "average_decay": average_decay, "best_by": best_by,

@@ -2,5 +2,6 @@
 
 from c2s_model.data.dataset import SubgridDataset
 from c2s_model.data.inference import MapSubgrids
+from c2s_model.data.windows import WindowDataset
 
-__all__ = ["MapSubgrids", "SubgridDataset"]
+__all__ = ["MapSubgrids", "SubgridDataset", "WindowDataset"]

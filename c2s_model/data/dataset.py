@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import gcd
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
@@ -20,10 +19,14 @@ from c2s_data.store.subgrid_reader import is_local
 from c2s_model.data.batches_ahead import THREADS_THAT_WAIT, BatchesAhead, BatchPool, OpenBatch
 from c2s_model.data.corrupt import CorruptRows, OnCorrupt
 from c2s_model.data.filler import Filler
+from c2s_model.data.ranks import resolve_rank
 from c2s_model.data.resume import Place, check_order, check_store, make_state, place_in
 from c2s_model.data.sampler import Ends, EpochOrder, OrderOptions, epoch_order
 from c2s_model.data.selection import Subgrids, maps_of_split
 from c2s_model.data.store_handle import StoreHandle, StoreSource
+
+if TYPE_CHECKING:
+    from c2s_model.data.windows_ahead import WindowsAhead
 
 Batch = dict[str, torch.Tensor]
 SHARDS_IN_MEMORY: Final = 16
@@ -257,19 +260,21 @@ class SubgridDataset(IterableDataset[Batch]):
     def _order_at(self, place: Place, n_readers: int = 1) -> EpochOrder:
         """Return an epoch's order; the readers that it began with, if any, come first."""
         store = self._handle.open()
-        spec = store.subgrid_spec("density")
         arguments = store, place.epoch, place.readers or n_readers
         if self._order is None or self._order[0] != arguments:
-            order = epoch_order(
-                maps_of_split(store, self.split),
-                self._options(spec, store.url),
-                chunk_rows=spec.chunk_shape[0],
-                seed=self.seed,
-                epoch=place.epoch,
-                n_readers=arguments[-1],
-            )
-            self._order = arguments, order
+            self._order = arguments, self._new_order(*arguments)
         return self._order[1]
+
+    def _new_order(self, store: Store, epoch: int, n_readers: int) -> EpochOrder:
+        spec = store.subgrid_spec("density")
+        return epoch_order(
+            maps_of_split(store, self.split),
+            self._options(spec, store.url),
+            chunk_rows=spec.chunk_shape[0],
+            seed=self.seed,
+            epoch=epoch,
+            n_readers=n_readers,
+        )
 
     def _options(self, spec: ShardSpec, url: str) -> OrderOptions:
         options, (chunk, shard) = self.options, (spec.chunk_shape[0], spec.shard_shape[0])
@@ -357,7 +362,7 @@ class SubgridDataset(IterableDataset[Batch]):
             "batch_size or fewer readers"
         )
 
-    def _tensors(self, filled: OpenBatch, filler: Filler) -> Batch:
+    def _tensors(self, filled: OpenBatch, filler: Filler | WindowsAhead) -> Batch:
         batch = {name: torch.from_numpy(buffer[0]) for name, buffer in filled.buffers.items()}
         density = batch["density"]
         if self.density_dtype == "float32" and density.dtype != torch.float32:
@@ -377,24 +382,3 @@ class SubgridDataset(IterableDataset[Batch]):
 
 def _given(**options: int | None) -> dict[str, int]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def resolve_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return rank and world size: as given, of torch.distributed, of the environment, or 0 of 1.
-
-    Raises
-    ------
-    ValueError
-        One is given without the other, or the rank is not below the world size.
-    """
-    if (rank is None) != (world_size is None):
-        raise ValueError("give both rank and world_size, or neither")
-    if rank is None or world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        else:
-            rank = int(os.environ.get("RANK", "0"))
-            world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if not 0 <= rank < world_size:
-        raise ValueError(f"rank {rank} is not below world_size {world_size}")
-    return rank, world_size

@@ -37,7 +37,8 @@ keeps a block of its own in memory."""
 LANE_ROWS: Final = 512
 BLOCK_READS: Final = 4
 """Reads that a block holds at least, so that its batches mix maps."""
-_REST, _PIECES, _BLOCK = range(3)
+REST, PIECES, BLOCK = range(3)
+"""What random numbers of an epoch are for."""
 
 
 class Block(NamedTuple):
@@ -203,7 +204,7 @@ class EpochOrder:
         runs[-1, 1] -= self._line[high] - end
         order = np.arange(end - begin)
         if self.options.shuffle:
-            _rng(self.seed, self.epoch, _BLOCK, lane, number).shuffle(order)
+            generator(self.seed, self.epoch, BLOCK, lane, number).shuffle(order)
         return Block(runs, order, np.arange(begin, end) >= self.n_rows)
 
     @cached_property
@@ -295,7 +296,7 @@ class EpochOrder:
         finished: set[tuple[int, int, bool]] = set()
         current: dict[int, tuple[int, int, bool]] = {}
         for place, number in enumerate(turns):
-            segments, again = self._given(number, done)
+            segments, again = self.segments(number, done)
             offset, rows = 0, sum(segment.end - segment.begin for segment in segments)
             for lane, block, begin, end in segments:
                 # A repeated batch loads its rows anew: a row of a load has but one place to go to.
@@ -317,7 +318,8 @@ class EpochOrder:
         for key, targets in growing.items():
             yield _planned(key, targets)
 
-    def _given(self, number: int, done: int) -> tuple[tuple[Segment, ...], bool]:
+    def segments(self, number: int, done: int) -> tuple[tuple[Segment, ...], bool]:
+        """Return where the rows of a batch of `turns` lie, and whether it is a repeated one."""
         if number < self.n_batches:
             return self.batch(number), False
         left = self.n_batches - done
@@ -362,14 +364,18 @@ def epoch_order(
     EpochOrder
         The same for the same arguments on every machine with the same numpy.
     """
-    rng = _rng(seed, epoch, _REST)
+    rng = generator(seed, epoch, REST)
     ranges = selected_ranges(maps, options.subgrids, options.rest_share, chunk_rows, rng)
     pieces = cut_to_grid(ranges, options.rows_per_read)
     if options.shuffle:
-        pieces = _rng(seed, epoch, _PIECES).permutation(pieces)
-    n_rows = int((pieces[:, 1] - pieces[:, 0]).sum())
-    n_lanes = lanes_for(n_rows, options, n_readers)
-    n_placed = n_rows
+        pieces = generator(seed, epoch, PIECES).permutation(pieces)
+    n_lanes = lanes_for(int((pieces[:, 1] - pieces[:, 0]).sum()), options, n_readers)
+    return EpochOrder(*lay_out(pieces, n_lanes, options), n_readers, options, seed, epoch)
+
+
+def lay_out(pieces: Rows, n_lanes: int, options: OrderOptions) -> tuple[Rows, int, int, Rows]:
+    """Cut pieces in their order to lanes; return the first four fields of an `EpochOrder`."""
+    n_rows = n_placed = int((pieces[:, 1] - pieces[:, 0]).sum())
     if options.ends != "exact":
         # Whole batches on every lane: then the sequence does not depend on the readers either.
         unit = n_lanes * options.batch_size
@@ -377,8 +383,7 @@ def epoch_order(
     copies = max(1, -(-n_placed // max(1, n_rows)))
     edges = np.arange(n_lanes + 1) * (n_placed // n_lanes)
     edges += np.minimum(np.arange(n_lanes + 1), n_placed % n_lanes)
-    line = np.tile(pieces, (copies, 1))
-    return EpochOrder(line, n_rows, n_lanes, edges, n_readers, options, seed, epoch)
+    return np.tile(pieces, (copies, 1)), n_rows, n_lanes, edges
 
 
 def lanes_for(n_rows: int, options: OrderOptions, n_readers: int) -> int:
@@ -389,5 +394,6 @@ def lanes_for(n_rows: int, options: OrderOptions, n_readers: int) -> int:
     return -(-lanes // n_readers) * n_readers
 
 
-def _rng(*key: int) -> np.random.Generator:
+def generator(*key: int) -> np.random.Generator:
+    """Return random numbers that are a function of the key alone."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))

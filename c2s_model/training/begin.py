@@ -203,8 +203,10 @@ def assembled(
     dataset = make_dataset(store, config, config.train_split, ranks, options)
     total_steps = config.epochs * check_batches(dataset, options.workers)
     plain = ExampleMaker(config.targets, ranks.device, sequence=sequence)
+    # Windows are turned when they are cut.
+    turn_here = config.rotations and not config.windows
     turned = ExampleMaker(
-        config.targets, ranks.device, config.seed if config.rotations else None, sequence
+        config.targets, ranks.device, config.seed if turn_here else None, sequence
     )
     generator = torch.Generator().manual_seed(config.seed)
     network = make_network(config.architecture, config.heads, generator).to(ranks.device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from c2s_data.store.reader import Store, open_store
 from c2s_model.data.dataset import Batch, SubgridDataset
 from c2s_model.data.sequence_features import SequenceFeatures
 from c2s_model.data.store_handle import StoreSource
+from c2s_model.data.windows import WindowDataset
 from c2s_model.training.distributed import Ranks
 from c2s_model.training.examples import IGNORE_MASK
 from c2s_model.training.run_options import RunOptions
@@ -119,7 +121,7 @@ def make_dataset(
     if config.ignore_mask and has_array(store, IGNORE_MASK):
         masks = (*masks, IGNORE_MASK)
     with _refusals(store, split):
-        dataset = SubgridDataset(
+        dataset = _dataset_of(config, training=training)(
             store,
             split=split,
             targets=masks,
@@ -142,6 +144,12 @@ def make_dataset(
             "(`c2s-data split`), or --subgrids all"
         )
     return dataset
+
+
+def _dataset_of(config: TrainConfig, *, training: bool) -> Callable[..., SubgridDataset]:
+    if not (training and config.windows):
+        return SubgridDataset
+    return partial(WindowDataset, per_subgrid=config.windows, rotate=config.rotations)
 
 
 def check_batches(dataset: SubgridDataset, workers: int) -> int:

@@ -59,6 +59,9 @@ class TrainConfig(BaseModel):
     saw solvent finds atoms in it."""
     batch_size: int = Field(ge=1, le=65536)
     """Subgrids of a step on each process; published: 48 for atoms, 12 for amino acids."""
+    windows: int = Field(default=0, ge=0, le=1000)
+    """Windows cut from the maps for each of these subgrids in an epoch, anywhere near it and turned
+    if `rotations` (`c2s_model.data.windows`). 0: the stored subgrids themselves, as published."""
     seed: int = Field(default=0, ge=0, lt=2**62)
     rotations: bool
     """Turn each subgrid by one of the 24 rotations of a cube. Only for stores whose labels are at

@@ -21,7 +21,7 @@ from c2s_model.training.checkpoint import checkpoint_steps
 from c2s_model.training.distributed import Ranks
 from c2s_model.training.examples import ExampleMaker, rotation_numbers
 from c2s_model.training.history import read_history
-from c2s_model.training.inputs import check_store, store_facts
+from c2s_model.training.inputs import check_store, make_dataset, store_facts
 from c2s_model.training.logs import Lines
 from c2s_model.training.loop import train
 from c2s_model.training.loss import Losses, SegmentationLoss
@@ -323,3 +323,21 @@ def test_a_run_keeps_its_generation(tmp_path, store):
     with pytest.raises(Exception, match="generation 2"):
         train(store.url, tmp_path / "run", config(), RunOptions(generation=2), Lines(told.append))
     assert not (tmp_path / "run").exists()
+
+
+def test_windows_take_the_place_of_subgrids_in_training_alone(tmp_path, store, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        begin, "ExampleMaker", lambda *a, **k: seen.append(ExampleMaker(*a, **k)) or seen[-1]
+    )
+    chosen = config(windows=2, subgrids="all", batch_size=3)
+    done = train(store.url, tmp_path, chosen, SILENT)
+    (n,) = (entry.n_subgrids for entry in store.entries if entry.split == "train")
+    assert done.subgrids == 2 * n // 3 * 3
+    assert math.isfinite(done.validation["", "loss"])
+    assert [one.rotation_seed for one in seen] == [None, None]  # turned where they are cut
+    ranks, options = Ranks(0, 1, torch.device("cpu")), SILENT
+    training = make_dataset(store, chosen, "train", ranks, options)
+    assert training.options.rotate
+    assert training.options.per_subgrid == 2
+    assert type(make_dataset(store, chosen, "validation", ranks, options)) is SubgridDataset

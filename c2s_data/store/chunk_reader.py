@@ -1,0 +1,266 @@
+"""Read chosen chunks out of the shards of one array: a few large reads, each chunk checked.
+
+A shard costs one read of its index, which is kept, and one of each stretch of it that is wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c2s_data.errors import CorruptChunkError, StoreError
+from c2s_data.store.address import local_folder
+from c2s_data.store.objects import Objects, open_objects
+from c2s_data.store.shard import (
+    REMEDY,
+    ShardIndex,
+    ShardSpec,
+    chunk_bounds,
+    decode_chunk,
+    shard_index,
+)
+from c2s_data.store.stored_shard import StoredShard, shard_opener, thread_buffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from c2s_data.store.object_cache import ObjectCache
+
+INDEXES_KEPT: Final = 4096
+"""Shard indexes a reader remembers: about 0.5 KB each."""
+WHOLE_AT: Final = 1.5
+"""A shard is fetched whole if it has no more than so many times the chunks that are asked for."""
+_BLOSC_OVERHEAD: Final = 16 + 4
+Bounds = tuple[int, int, int]
+"""Number, first byte and end byte of a chunk."""
+
+
+class Stretch(NamedTuple):
+    """What is read in one go: at most ``nbytes``, over gaps of at most ``gap`` unwanted bytes."""
+
+    nbytes: int
+    gap: int
+
+
+UNBOUNDED: Final = Stretch(2**62, 0)
+
+
+class StoredChunk(NamedTuple):
+    """Bytes of one chunk, valid until the thread's next read, and where they are from."""
+
+    data: NDArray[np.uint8]
+    stored: StoredShard
+    start: int
+    where: str
+    number: int
+
+    def decode(self, spec: ShardSpec, out: NDArray[Any]) -> None:
+        """Decode; bytes that came over a network and fail are fetched again before they count."""
+        data, where = self.data, f"{self.where}, byte {self.start}"
+        for left in reversed(range(self.stored.fetches)):
+            try:
+                return decode_chunk(data, spec, out, where, self.number)
+            except CorruptChunkError:
+                if not left:
+                    raise
+            data = self.stored.span(self.start, self.start + self.data.size, again=True)
+
+    def decoded(self, spec: ShardSpec) -> NDArray[Any]:
+        """Return the values in memory of this thread, valid until its next chunk."""
+        chunk = thread_buffer("chunk", spec.chunk_nbytes)
+        values = chunk.view(spec.dtype).reshape(spec.chunk_shape)
+        self.decode(spec, values)
+        return values
+
+
+class ChunkReader:
+    """Reads chunks of one sharded array; safe from several threads, not over a fork.
+
+    Parameters
+    ----------
+    objects
+        The place that may hold symbolic links nowhere below its root.
+    folder
+        The array's folder in it; "" if the place is the array.
+    spec
+        Its shape and codecs.
+    cache
+        Keeps what comes over a network.
+    stretch
+        How much is read in one go.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        folder: str,
+        spec: ShardSpec,
+        *,
+        cache: ObjectCache | None = None,
+        stretch: Stretch = UNBOUNDED,
+    ) -> None:
+        self.location = f"{objects.url}/{folder}".rstrip("/")
+        self.spec = spec
+        self._stretch = stretch
+        self._pid = os.getpid()
+        self._indexes: OrderedDict[str, tuple[object, ShardIndex]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._open = shard_opener(objects, folder, cache)
+
+    def chunks(
+        self, shard: Sequence[int], numbers: Sequence[int], n_in_use: int | None = None
+    ) -> Iterator[StoredChunk]:
+        """Yield chunks of a shard, in the order of their bytes.
+
+        Parameters
+        ----------
+        shard
+            Place of the shard in the array; further coordinates are 0.
+        numbers
+            Which chunks, counted in C order inside the shard.
+        n_in_use
+            Chunks of the shard that hold anything, by default all: over a network it comes whole,
+            in one request, where at least two thirds of them are asked for.
+
+        Raises
+        ------
+        MissingChunkError
+            The shard or a chunk of it does not exist.
+        CorruptChunkError
+            A checksum, the index or a length is wrong.
+        """
+        self._check_process()
+        if not len(numbers):
+            return
+        key = self.spec.shard_key(*shard)
+        where = f"{self.location}/{key}"
+        n_in_use = self.spec.n_chunks if n_in_use is None else n_in_use
+        with self._open(key) as stored:
+            if WHOLE_AT * len(numbers) >= n_in_use:
+                stored.want_whole()
+            index = self._index(key, stored, where)
+            for bounds in _stretches(index, numbers, where, self._stretch):
+                yield from self._read(stored, bounds, where)
+
+    def stretches(self, shard: Sequence[int], numbers: Sequence[int]) -> list[list[Bounds]]:
+        """Say in how many reads, and which, chunks of a shard come, for who reads several at once.
+
+        Raises
+        ------
+        MissingChunkError, CorruptChunkError
+            As `chunks`.
+        """
+        self._check_process()
+        key = self.spec.shard_key(*shard)
+        where = f"{self.location}/{key}"
+        with self._open(key) as stored:
+            return list(_stretches(self._index(key, stored, where), numbers, where, self._stretch))
+
+    def stretch(self, shard: Sequence[int], bounds: list[Bounds]) -> Iterator[StoredChunk]:
+        """Yield the chunks of one of the `stretches` of a shard; raises as `chunks`."""
+        self._check_process()
+        key = self.spec.shard_key(*shard)
+        with self._open(key) as stored:
+            yield from self._read(stored, bounds, f"{self.location}/{key}")
+
+    def _read(self, stored: StoredShard, bounds: list[Bounds], where: str) -> Iterator[StoredChunk]:
+        base, end = bounds[0][1], bounds[-1][2]
+        for number, low, high in bounds:
+            if high - low > self.spec.chunk_nbytes + _BLOSC_OVERHEAD:
+                raise CorruptChunkError(
+                    f"{where}: the index claims impossible sizes of chunk {number}; {REMEDY}"
+                )
+        blob = stored.span(base, end)
+        if blob.size != end - base:
+            raise CorruptChunkError(f"{where}: cut off before chunk {bounds[-1][0]}; {REMEDY}")
+        for number, low, high in bounds:
+            yield StoredChunk(blob[low - base : high - base], stored, low, where, number)
+
+    def _index(self, key: str, stored: StoredShard, where: str) -> ShardIndex:
+        with self._lock:
+            kept = self._indexes.get(key)
+            if kept is not None and kept[0] == stored.identity:
+                self._indexes.move_to_end(key)
+                return kept[1]
+        index = self._read_index(stored, where)
+        with self._lock:
+            self._indexes[key] = (stored.identity, index)
+            while len(self._indexes) > INDEXES_KEPT:
+                self._indexes.popitem(last=False)
+        return index
+
+    def _read_index(self, stored: StoredShard, where: str) -> ShardIndex:
+        for left in reversed(range(stored.fetches)):
+            again = left < stored.fetches - 1
+            tail = np.array(stored.tail(self.spec.index_nbytes, again=again))
+            try:
+                return shard_index(tail, self.spec, where)
+            except CorruptChunkError:
+                if not left:
+                    raise
+        raise AssertionError("a shard is fetched at least once")
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self.location} was opened before a fork; open the store in the worker itself"
+            )
+
+
+def _stretches(
+    index: ShardIndex, numbers: Sequence[int], where: str, limit: Stretch
+) -> Iterator[list[Bounds]]:
+    """Group chunks by where they lie; every group is one read."""
+    bounds: list[Bounds] = []
+    if isinstance(numbers, range):
+        bounds += chunk_bounds(index, numbers, where)
+    else:
+        for number in numbers:
+            bounds += chunk_bounds(index, range(number, number + 1), where)
+    bounds.sort(key=lambda one: one[1])
+    group: list[Bounds] = []
+    for one in bounds:
+        if group and not (
+            0 <= one[1] - group[-1][2] <= limit.gap and one[2] - group[0][1] <= limit.nbytes
+        ):
+            yield group
+            group = []
+        group.append(one)
+    yield group
+
+
+def place_of_array(
+    location: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> tuple[Objects, str]:
+    """Return the place that an array is in, and its folder there.
+
+    Parameters
+    ----------
+    location
+        Folder of the array: a path or an fsspec URL.
+    root
+        The store that the array is in: below it a symbolic link is refused. By default the
+        array's own folder, which may then be a link itself.
+
+    Raises
+    ------
+    ValueError
+        The array is not in `root`.
+    StoreError
+        The kind of address cannot be opened, or not in this process.
+    """
+    folder = os.fspath(location).rstrip("/")
+    place = folder if root is None else os.fspath(root).rstrip("/")
+    if not f"{folder}/".startswith(f"{place}/"):
+        raise ValueError(f"{folder} is not in {place}")
+    return open_objects(place), folder[len(place) + 1 :]
+
+
+def is_local(location: str) -> bool:
+    """Say whether a path or URL is of this machine's files."""
+    return local_folder(location) is not None
