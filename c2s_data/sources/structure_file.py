@@ -102,7 +102,8 @@ def _read_text(path: Path | str, max_bytes: int) -> bytes:
                 text = file.read(max_bytes + 1)
     except FileNotFoundError as error:
         raise ModelError(
-            ModelReason.NOT_FOUND, f"{path}: no such file; check the model column"
+            ModelReason.NOT_FOUND,
+            f"{path}: no such file; check its path (in a catalog, the model column)",
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, f"cannot be read ({error}); fetch it again") from error
