@@ -127,8 +127,9 @@ def test_histograms_count_every_voxel_once(store: Store) -> None:
     density = store.read_map(entry.entry_id, "density")
     assert n_above == pytest.approx(normalized["n_above"], abs=0.002 * normalized["n"])
     assert normalized["n_above"] == pytest.approx((density == 1).sum())
-    # Voxels outside the grid of the file are 0, and were never negative.
-    assert 0.8 * (density == 0).sum() < normalized["n_below"] <= (density == 0).sum()
+    # Most of them lie outside the grid of the file: exactly 0 wherever 0 lies in its bin.
+    n_zero = (density == 0).sum()
+    assert 0.99 * n_zero < normalized["n_below"] <= n_zero
 
 
 def test_a_page_names_what_may_run() -> None:

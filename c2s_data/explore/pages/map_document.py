@@ -118,10 +118,11 @@ def histograms(
     was then put at these ends, where the last two numbers count it.
     """
     divisor = row["percentile_value"]
-    counts = statistics["resampled_histogram"]
+    counts = statistics["resampled_histogram"].astype(np.float64)
     low, high = (float(one) / divisor for one in statistics["resampled_histogram_range"])
     edges = np.linspace(low, high, counts.size + 1)
-    upto = np.concatenate([[0], np.cumsum(counts, dtype=np.float64)])
+    n_empty = _take_empty(counts, edges)
+    upto = np.concatenate([[0], np.cumsum(counts)])
     # Equal parts of the stored bins: whole ones would leave gaps between the narrower ones here.
     between = np.diff(np.interp(np.linspace(0, 1, HISTOGRAM_BINS + 1), edges, upto))
     return {
@@ -133,11 +134,27 @@ def histograms(
         "normalized": {
             "counts": between,
             "range": np.array([0.0, 1.0]),
-            "n_below": float(np.interp(0, edges, upto)),
-            "n_above": float(row["saturated_voxel_share"]) * float(counts.sum()),
-            "n": float(counts.sum()),
+            "n_below": n_empty + float(np.interp(0, edges, upto)),
+            "n_above": float(row["saturated_voxel_share"]) * (n_empty + float(counts.sum())),
+            "n": n_empty + float(counts.sum()),
         },
     }
+
+
+def _take_empty(counts: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
+    """Take the voxels that are exactly 0 out of their bin, and return how many they are.
+
+    A masked map is mostly such voxels. Spread evenly over their bin, as its other voxels are, a
+    part of them would count as positive, large or small by where 0 happens to lie in the bin.
+    """
+    holds_zero = int(np.searchsorted(edges, 0, side="right")) - 1
+    if not 0 <= holds_zero < counts.size:
+        return 0.0
+    beside = counts[max(0, holds_zero - 1) : holds_zero + 2].copy()
+    beside[min(holds_zero, 1)] = 0
+    n_empty = max(0.0, float(counts[holds_zero] - beside.max()))
+    counts[holds_zero] -= n_empty
+    return n_empty
 
 
 def provenance(store: Store, entry: StoredEntry) -> dict[str, Any]:
