@@ -11,16 +11,16 @@ import itertools
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from distributed import Client, Future, KilledWorker
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write
 from c2s_data.cluster.connect import connect
-from c2s_data.cluster.membership import count_workers, n_in_flight, no_workers, workers_timeout_s
+from c2s_data.cluster.membership import WorkerWatch, n_in_flight
 from c2s_data.cluster.spec import ClusterSpec, read_cluster
 from c2s_data.config import BuildConfig
 from c2s_data.errors import C2SError, ClusterError, ConfigError
@@ -37,6 +37,10 @@ from c2s_data.store.receipt import write_failure
 _LOOK_EVERY_S: Final = 5.0
 _COUNT_EVERY_S: Final = 2.0
 _TOGETHER_S: Final = 0.05
+_GATHER_TIMEOUT_S: Final = 15.0
+"""Of a few numbers an entry, longer than a connection to a dead worker is tried."""
+_RUNS_AGAIN: Final = ("pending", "lost")
+"""States of a task whose result died with its worker."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -76,8 +80,9 @@ def run_on_client(
                     on_outcome(outcome)
         for suspect in suspects:
             tasks.submit([suspect], "-alone")
-            for _, outcome in tasks.ended():
-                on_outcome(outcome or _quarantine(url, suspect))
+            while len(tasks):
+                for _, outcome in tasks.ended():
+                    on_outcome(outcome or _quarantine(url, suspect))
     except (CancelledError, OSError, RuntimeError) as error:
         # A client that is just losing its scheduler says so by a plain RuntimeError.
         is_lost = client.status != "running" or "ConnectionPool is closed" in str(error)
@@ -98,6 +103,7 @@ class _Tasks:
         self._facts = facts
         self._running: dict[str, tuple[PlannedEntry, Future[EntryOutcome]]] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._watch = WorkerWatch(client)
         self._n_workers, self._count_at = 0, 0.0
 
     def __len__(self) -> int:
@@ -108,7 +114,7 @@ class _Tasks:
         # A cluster may grow or shrink while it works, but to ask after every entry about a thousand
         # workers costs more than all else that is said about it.
         if time.monotonic() >= self._count_at:
-            self._n_workers = count_workers(self._client)
+            self._n_workers = self._watch.look()
             self._count_at = time.monotonic() + _COUNT_EVERY_S
         return max(0, max(1, n_in_flight(self._client, self._n_workers)) - len(self))
 
@@ -121,38 +127,55 @@ class _Tasks:
         futures = self._client.map(build_and_write, urls, entries, facts, key=keys, pure=False)
         for key, planned, future in zip(keys, entries, futures, strict=True):
             self._running[key] = (planned, future)  # Dask forgets a task that nobody holds.
-            future.add_done_callback(lambda ended: self._ended.put(str(ended.key)))
+            self._tell_end_of(future)
 
     def ended(self) -> Iterator[tuple[PlannedEntry, EntryOutcome | None]]:
         """Wait for entries to end and yield all that have; None stands for lost several workers.
 
         Results of all are asked for at once: each question costs the scheduler as much as a task.
-        A worker may die before it has given its results, and when such a map is then built again,
-        kill further workers: one question fails for all of them, so each is asked for by itself.
+        A worker may die before it has given its results: such an entry is built again, and ends
+        another time.
         """
         first = self._wait()
         time.sleep(_TOGETHER_S)  # No worker waits for it: each has a second entry.
         keys = [first, *(self._ended.get() for _ in range(self._ended.qsize()))]
-        ended = [self._running.pop(key) for key in keys]
-        finished = {str(f.key): f for _, f in ended if f.status == "finished"}
-        outcomes: dict[str, EntryOutcome] = {}
-        with contextlib.suppress(KilledWorker):
-            outcomes = self._client.gather(finished)
-        for planned, future in ended:
-            outcome = outcomes.get(str(future.key)) or _outcome_of(future, planned)
+        outcomes = self._gather(keys)
+        for key in keys:
+            planned, future = self._running[key]
+            outcome = outcomes.get(key)
+            if outcome is None and future.status in _RUNS_AGAIN:
+                self._tell_end_of(future)
+                continue
+            del self._running[key]
+            outcome = outcome or _outcome_of(future, planned, self._watch)
             future.release()  # A key that is still held would give a resumed run the old result.
             yield planned, outcome
 
+    def _gather(self, keys: Iterable[str]) -> Mapping[str, EntryOutcome]:
+        """Return the results of all that have one, or nothing if one is lost and not made anew."""
+        futures = {key: self._running[key][1] for key in keys}
+        finished = {key: future for key, future in futures.items() if future.status == "finished"}
+
+        outcomes: dict[str, EntryOutcome] = {}
+        if not finished:
+            return outcomes
+
+        async def gather() -> Any:  # noqa: ANN401 - Dask does not say
+            return await self._client.gather(finished, asynchronous=True)
+
+        with contextlib.suppress(KilledWorker, TimeoutError):
+            outcomes = self._client.sync(gather, callback_timeout=_GATHER_TIMEOUT_S)
+        return outcomes
+
+    def _tell_end_of(self, future: Future[EntryOutcome]) -> None:
+        future.add_done_callback(lambda ended: self._ended.put(str(ended.key)))
+
     def _wait(self) -> str:
         """Wait for the key of an entry that ended, as long as there are workers."""
-        seen_worker_at = time.monotonic()
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._ended.get(timeout=_LOOK_EVERY_S)
-            if count_workers(self._client):
-                seen_worker_at = time.monotonic()
-            elif time.monotonic() - seen_worker_at > workers_timeout_s(self._client):
-                raise no_workers(self._client)
+            self._watch.look()
 
 
 def map_over_workers(
@@ -171,12 +194,9 @@ def map_over_workers(
     waiting, name = iter(items), getattr(function, "__name__", "item")
     running: dict[str, tuple[Item, Future[Result]]] = {}
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-    seen_worker_at = time.monotonic()
+    watch = WorkerWatch(client)
     for number in itertools.count():
-        n_workers = count_workers(client)
-        seen_worker_at = time.monotonic() if n_workers else seen_worker_at
-        if time.monotonic() - seen_worker_at > workers_timeout_s(client):
-            raise no_workers(client)
+        n_workers = watch.look()
         room = max(0, n_in_flight(client, n_workers) - len(running))
         for place, item in enumerate(itertools.islice(waiting, room)):
             key = f"{name}-{number}-{place}-{id(running)}"
@@ -187,27 +207,33 @@ def map_over_workers(
             return
         with contextlib.suppress(queue.Empty):
             item, future = running.pop(ended.get(timeout=_LOOK_EVERY_S))
-            result = _result_of(future)
+            result = _result_of(future, watch)
             if isinstance(result, CancelledError):
                 raise ClusterError("the connection to the Dask cluster was lost") from result
             yield item, result
             future.release()
 
 
-def _result_of(future: Future[Result]) -> Result | Exception:
+def _result_of(future: Future[Result], watch: WorkerWatch) -> Result | Exception:
     """Return what became of a task; even then its result may be lost, with all who rebuild it."""
-    error = future.exception()
-    if isinstance(error, Exception):
-        return error
-    try:
-        result: Result = future.result()
-    except KilledWorker as killed:
-        return killed
-    return result
+    while True:
+        try:
+            error = future.exception(timeout=_LOOK_EVERY_S)
+            if isinstance(error, Exception):
+                return error
+            result: Result = future.result(timeout=_LOOK_EVERY_S)
+        except KilledWorker as killed:
+            return killed
+        except TimeoutError:
+            watch.look()
+        else:
+            return result
 
 
-def _outcome_of(future: Future[EntryOutcome], planned: PlannedEntry) -> EntryOutcome | None:
-    error = _result_of(future)
+def _outcome_of(
+    future: Future[EntryOutcome], planned: PlannedEntry, watch: WorkerWatch
+) -> EntryOutcome | None:
+    error = _result_of(future, watch)
     if isinstance(error, EntryOutcome):
         return error
     if isinstance(error, C2SError | CancelledError):

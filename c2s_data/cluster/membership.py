@@ -7,6 +7,7 @@ where every question would wait for ever: there it is refused.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -90,3 +91,30 @@ def no_workers(client: Client) -> ClusterError:
         f"the scheduler {address} had no worker for {workers_timeout_s(client):.0f} s; start "
         "workers, then run the same command again: finished maps are kept"
     )
+
+
+class WorkerWatch:
+    """Ends a wait once the cluster has had no worker for as long as it may be without any.
+
+    Whoever waits for a result looks here every few seconds: Dask waits for ever for a task that no
+    worker is left to run, also for one that had ended and whose result died with its worker.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._seen_at = time.monotonic()
+
+    def look(self) -> int:
+        """Return how many workers there are.
+
+        Raises
+        ------
+        ClusterError
+            If there has been none for too long, or the scheduler does not answer.
+        """
+        n_workers = count_workers(self._client)
+        if n_workers:
+            self._seen_at = time.monotonic()
+        elif time.monotonic() - self._seen_at > workers_timeout_s(self._client):
+            raise no_workers(self._client)
+        return n_workers

@@ -36,6 +36,10 @@ SETTINGS: Final[dict[str, Any]] = {
     "distributed.comm.timeouts.connect": "10s",
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.comm.retry.count": 1,
+    # A nanny starts its worker again by itself. Dask looks some seconds after each death, and where
+    # that finds the worker dead once more, between two starts, it ends the nanny: a map that kills
+    # several workers would cost the cluster one of them for good.
+    "distributed.deploy.lost-worker-timeout": "365d",
     # Maps are large and workers need no memory of finished ones; spilling would only hide a leak,
     # and a worker that pauses for lack of memory may never go on: let it be replaced instead.
     "distributed.worker.memory.spill": False,
@@ -85,6 +89,8 @@ def settings_of(spec: ClusterSpec) -> dict[str, Any]:
     if isinstance(spec, Slurm | Kubernetes):
         # The scheduler is there at once, and its workers in a queue, for hours.
         settings["distributed.scheduler.no-workers-timeout"] = f"{spec.queue_timeout}s"
+        # Adaptive scaling replaces a job that ended only when it is forgotten.
+        settings["distributed.deploy.lost-worker-timeout"] = "15s"
     if isinstance(spec, Slurm | SlurmRunner):
         # The dashboard has neither TLS nor passwords and stays on the loopback interface.
         settings["distributed.dashboard.link"] = "http://127.0.0.1:{port}/status"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 
 from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
 from c2s_data.cluster.connect import connect
+from c2s_data.cluster.membership import WorkerWatch, count_workers
 from c2s_data.config import make_config
-from c2s_data.distribute import build_store, map_over_workers, run_on_client
+from c2s_data.distribute import _result_of, build_store, map_over_workers, run_on_client
 from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
@@ -203,6 +205,28 @@ def test_a_scheduler_without_workers_is_not_waited_for_for_ever(
             pytest.raises(ClusterError, match="had no worker for 1 s; start workers"),
         ):
             run_on_client(client, url, plan, plan.buildable, lambda outcome: None)
+
+
+def test_a_result_that_died_with_the_last_worker_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from distributed import Client, LocalCluster, wait
+
+    monkeypatch.setattr("c2s_data.cluster.settings.WORKERS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.2)
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        future = client.submit(len, "abc", pure=False)
+        wait(future)
+        cluster.scale(0)
+        while count_workers(client):
+            time.sleep(0.05)
+        with pytest.raises(ClusterError, match="had no worker for 1 s; start workers"):
+            _result_of(future, WorkerWatch(client))
+        cluster.scale(1)
+        assert _result_of(future, WorkerWatch(client)) == 3
 
 
 def test_a_store_that_cannot_be_written_stops_the_build(

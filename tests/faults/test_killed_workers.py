@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from builds import N_ENTRIES, Cluster, building, digests, discard, finished, is_committed, run
 from guarantees_table import chosen
+
+from c2s_data.cluster.connect import connect
 
 
 def runs(pid: int) -> bool:
@@ -103,3 +106,28 @@ def test_a_map_that_kills_native_code_is_quarantined_alone(
     assert chunks == {name: digest for name, digest in undisturbed.items() if "/c/" in name}
     discard(store)
     row("K5", "a map that aborts its process", 1, 0, "quarantined with its reason; the rest done")
+
+
+def test_a_worker_that_is_dead_whenever_dask_looks_comes_back() -> None:
+    """Dask looks 15 s after a death, by default, and takes a worker that is dead then for lost."""
+    with connect(workers=1) as client:
+        assert client.submit(abs, -1, pure=False).result(60) == 1
+        first = time.monotonic()
+        os.kill(worker_pid(), signal.SIGKILL)
+        while (since := time.monotonic() - first) < 17:
+            if since > 14 and (pid := worker_pid()):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        assert client.submit(abs, -2, pure=False).result(60) == 2
+
+
+def worker_pid() -> int:
+    """Return the process of the only Dask worker of this process, 0 if it has none just now."""
+    tasks = Path("/proc/self/task")
+    children = (path.read_text().split() for path in tasks.glob("*/children"))
+    for pid in (int(child) for some in children for child in some):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"spawn_main" in words and runs(pid):
+                return pid
+    return 0
