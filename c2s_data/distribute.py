@@ -144,6 +144,7 @@ class _Tasks:
             planned, future = self._running[key]
             outcome = outcomes.get(key)
             if outcome is None and future.status in _RUNS_AGAIN:
+                self._watch.look()  # Of a lost one the end is told at once, again and again.
                 self._tell_end_of(future)
                 continue
             del self._running[key]

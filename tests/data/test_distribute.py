@@ -16,7 +16,7 @@ from c2s_data.build import EntryOutcome, PlanFacts, build_and_write, run_entries
 from c2s_data.cluster.connect import connect
 from c2s_data.cluster.membership import WorkerWatch, count_workers
 from c2s_data.config import make_config
-from c2s_data.distribute import _result_of, build_store, map_over_workers, run_on_client
+from c2s_data.distribute import _result_of, _Tasks, build_store, map_over_workers, run_on_client
 from c2s_data.errors import ClusterError, ConfigError, StoreError
 from c2s_data.plan import PlannedEntry, make_plan
 from c2s_data.sources.atomic_model import read_atomic_model
@@ -227,6 +227,43 @@ def test_a_result_that_died_with_the_last_worker_is_not_waited_for_for_ever(
             _result_of(future, WorkerWatch(client))
         cluster.scale(1)
         assert _result_of(future, WorkerWatch(client)) == 3
+
+
+def _end_at_once(url: str, planned: PlannedEntry, facts: PlanFacts) -> EntryOutcome:
+    return EntryOutcome(planned.entry_id, None)
+
+
+def drain(tasks: _Tasks) -> list[tuple[PlannedEntry, EntryOutcome | None]]:
+    found: list[tuple[PlannedEntry, EntryOutcome | None]] = []
+    while len(tasks):
+        found += tasks.ended()
+    return found
+
+
+def test_an_entry_whose_result_died_with_the_last_worker_is_built_again_by_the_next(
+    catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr("c2s_data.cluster.settings.WORKERS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("c2s_data.distribute._LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("c2s_data.distribute.build_and_write", _end_at_once)
+    plan = make_plan(read_catalog(catalog), CONFIG)
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        tasks = _Tasks(client, "nowhere", PlanFacts.of(plan))
+        tasks.submit(plan.buildable[:1])
+        while not client.has_what():
+            time.sleep(0.05)
+        cluster.scale(0)
+        while count_workers(client):
+            time.sleep(0.05)
+        with pytest.raises(ClusterError, match="had no worker for 1 s; start workers"):
+            assert drain(tasks) == []
+        cluster.scale(1)
+        assert drain(tasks) == [(plan.buildable[0], EntryOutcome(plan.buildable[0].entry_id, None))]
 
 
 def test_a_store_that_cannot_be_written_stops_the_build(
