@@ -60,7 +60,13 @@ class Volume:
 
 
 def density_row(
-    part: SubFigure, title: str, volume: Volume, centers_A: list[float], *, saturates: bool
+    part: SubFigure,
+    title: str,
+    volume: Volume,
+    centers_A: list[float],
+    *,
+    white: float | None,
+    saturates: bool,
 ) -> None:
     """Draw three orthogonal planes to one scale in A, and the histogram of all values.
 
@@ -68,12 +74,13 @@ def density_row(
     ----------
     centers_A
         Positions of the planes normal to z, y and x.
+    white
+        The gray scale runs from 0 to this value; None: from the 0.1 to the 99.95 percentile.
     saturates
-        The values are normalized: the gray scale is 0 to 1 and values of 1 get a color. Otherwise
-        it runs from the 0.1 to the 99.95 percentile.
+        The values are normalized: those of 1 get a color.
     """
     values = np.asarray(volume.values_zyx, np.float32)
-    low, high = (0.0, 1.0) if saturates else map(float, np.quantile(values, (0.001, 0.9995)))
+    low, high = map(float, np.quantile(values, (0.001, 0.9995))) if white is None else (0.0, white)
     extents = [volume.extent_A(axis) for axis in range(3)]
     widths = [right - left for left, right, _, _ in extents]
     all_axes = part.subplots(1, 4, width_ratios=[*widths, sum(widths) / 3])

@@ -33,6 +33,7 @@ def slice_figure(
     origin_xyz_A: Triple = (0.0, 0.0, 0.0),
     raw_zyx: NDArray[np.floating] | None = None,
     raw_voxel_size_zyx_A: Triple | None = None,
+    raw_white: float | None = None,
     subtitle: str = "",
 ) -> Figure:
     """Draw slices through the slab richest in C-alphas, histograms, and the labels in that slab.
@@ -52,6 +53,9 @@ def slice_figure(
     raw_zyx, raw_voxel_size_zyx_A
         The map before resampling and its voxel size (that of the density if not given), with
         the same origin; adds a row.
+    raw_white
+        Raw value that became 1: the row then has the gray scale of the normalized one. By default
+        it is drawn from its 0.1 to its 99.95 percentile.
 
     Notes
     -----
@@ -84,7 +88,7 @@ def slice_figure(
     if raw_zyx is not None:
         raw_voxel = raw_voxel_size_zyx_A or voxel_size_zyx_A
         rows.insert(0, ("Raw map", Volume(raw_zyx, raw_voxel, origin_xyz_A)))
-    return _compose(rows, labels, finder == 1, entry_id, subtitle)
+    return _compose(rows, labels, finder == 1, (entry_id, subtitle), raw_white)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -92,7 +96,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, facecolor="white")
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, bound to no window; raises without matplotlib."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional extra
     except ImportError as error:
@@ -107,20 +112,27 @@ def _compose(
     rows: list[tuple[str, Volume]],
     labels: Mapping[str, NDArray[np.uint8]],
     is_ca: NDArray[np.bool_],
-    entry_id: str,
-    subtitle: str,
+    header: tuple[str, str],
+    raw_white: float | None,
 ) -> Figure:
     volume = rows[-1][1]
     panels = [(mask, title) for mask, title in _PANELS if mask in labels]
     heights = [_HEADER_INCH, *[_SLICES_INCH] * len(rows), *[_LABELS_INCH] * bool(panels)]
-    figure = _new_figure(_WIDTH_INCH, sum(heights))
+    figure = new_figure(_WIDTH_INCH, sum(heights))
     parts = np.ravel(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights))
-    parts[0].text(0.012, 0.72, entry_id, fontsize=19, fontweight="bold", color=INK, va="center")
-    parts[0].text(0.012, 0.22, subtitle, fontsize=11.5, color=FAINT, va="center")
+    parts[0].text(0.012, 0.72, header[0], fontsize=19, fontweight="bold", color=INK, va="center")
+    parts[0].text(0.012, 0.22, header[1], fontsize=11.5, color=FAINT, va="center")
     slabs = [_richest_slab(is_ca, volume, axis) for axis in range(3)]
     for part, (title, shown) in zip(parts[1:], rows, strict=False):
         centers_A = [volume.position_A(axis, slabs[axis]) for axis in range(3)]
-        density_row(part, title, shown, centers_A, saturates=shown is volume)
+        density_row(
+            part,
+            title,
+            shown,
+            centers_A,
+            white=1.0 if shown is volume else raw_white,
+            saturates=shown is volume,
+        )
     if panels:
         axis = int(np.argmax([np.moveaxis(is_ca, k, 0)[slabs[k]].sum() for k in range(3)]))
         label_row(parts[-1], panels, volume, labels, axis, slabs[axis])
