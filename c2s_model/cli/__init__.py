@@ -19,6 +19,7 @@ from c2s_model.cli import (  # noqa: F401 - they register their commands
     predict,
     report,
     train,
+    voxels,
 )
 from c2s_model.cli.app import app, console
 

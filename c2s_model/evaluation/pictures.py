@@ -53,7 +53,7 @@ def backbone_figure(
     status = residue_status(target, query, evaluation)
     n_strips = min(MAX_STRIPS, len(target))
     strips_inch = 1.0 + 0.34 * n_strips
-    figure = _figure(15.0, _VIEWS_INCH + strips_inch)
+    figure = new_figure(15.0, _VIEWS_INCH + strips_inch)
     both = figure.subfigures(2, 1, squeeze=False, height_ratios=(_VIEWS_INCH, strips_inch))
     top, bottom = np.ravel(both)
     top.text(0.02, 0.965, title, fontsize=16, fontweight="bold", color=INK, va="center")
@@ -78,7 +78,7 @@ def scatter_figure(rows: Sequence[TableRow]) -> Figure:
         ("rmsd", "RMSD (A)", None),
         ("tm_map_frame", "TM-score in the map", (0, 1.05)),
     )
-    figure = _figure(15.0, 7.4)
+    figure = new_figure(15.0, 7.4)
     figure.set_layout_engine("constrained")
     panels = figure.subplots(2, len(scores), squeeze=False)
     for line, (size, label) in enumerate(
@@ -100,11 +100,8 @@ def scatter_figure(rows: Sequence[TableRow]) -> Figure:
     return figure
 
 
-def curve_figure(curve: F1Curve, title: str) -> Figure:
+def draw_curve(panel: Axes, curve: F1Curve) -> None:
     """Draw F1, precision and recall against the threshold, and chance (paper, Figure 6)."""
-    figure = _figure(7.0, 4.6)
-    figure.set_layout_engine("constrained")
-    panel = figure.subplots()
     at, best = curve.best
     panel.plot(curve.thresholds, curve.precision, color=FAINT, lw=1, ls="--", label="precision")
     panel.plot(curve.thresholds, curve.recall, color=FAINT, lw=1, ls=":", label="recall")
@@ -112,14 +109,13 @@ def curve_figure(curve: F1Curve, title: str) -> Figure:
     chance = f"F1 of uniform scores, prevalence {curve.prevalence:.1e}"
     panel.plot(curve.thresholds, curve.random, color=COLORS[Status.PLACED], lw=2, label=chance)
     panel.plot([at], [best], "o", color=COLORS[Status.RIGHT])
-    panel.annotate(f"{best:.3f} at {at:.2f}", (at, best), (0, 8), textcoords="offset points")
+    panel.annotate(f"{best:.3f} at {at:.2f}", (at, best), (9, -13), textcoords="offset points")
     panel.set_xlim(0, 1)
     panel.set_ylim(0, 1.02)
     panel.set_xlabel("threshold on p(C-alpha)")
-    panel.set_title(f"{title}: {curve.n_voxels:,} voxels", fontsize=11, color=INK)
+    panel.set_title(f"all {curve.n_voxels:,} voxels", fontsize=11, color=INK)
     panel.legend(frameon=False, fontsize=9)
-    _quiet(panel)
-    return figure
+    quiet(panel)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -127,7 +123,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, facecolor="white")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches; raises ConfigError without matplotlib."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional extra
     except ImportError as error:
@@ -171,7 +168,7 @@ def _draw_view(
     panel.set_aspect("equal", adjustable="datalim")
     panel.set_xlabel(f"{'xyz'[across]} (A)", color=FAINT)
     panel.set_ylabel(f"{'xyz'[up]} (A)", color=FAINT)
-    _quiet(panel)
+    quiet(panel)
 
 
 def _with_breaks(chains: Sequence[CaChain]) -> NDArray[np.float64]:
@@ -213,7 +210,7 @@ def _draw_strips(
             0.065 + 0.13 * place, 1 - 0.2 / height_inch, f"\u25a0 {OF_TARGET[kind]}",
             color=COLORS[kind], fontsize=9.5, va="center",
         )  # fmt: skip
-    _quiet(panel)
+    quiet(panel)
     panel.tick_params(length=0)
 
 
@@ -225,7 +222,7 @@ def _draw_scatter(panel: Axes, points: Sequence[tuple[float, float, str]], *, na
         panel.annotate(
             name, (across, up), (4, 4), textcoords="offset points", fontsize=7.5, color=FAINT
         )
-    _quiet(panel)
+    quiet(panel)
 
 
 def _scale_sizes(panel: Axes, sizes: Sequence[float]) -> None:
@@ -243,7 +240,8 @@ def _scale_sizes(panel: Axes, sizes: Sequence[float]) -> None:
     panel.minorticks_off()
 
 
-def _quiet(panel: Axes) -> None:
+def quiet(panel: Axes) -> None:
+    """Keep ticks and frame in the background."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(labelsize=8.5, colors=FAINT)
 
