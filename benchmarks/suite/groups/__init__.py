@@ -1,0 +1,1 @@
+"""Groups of rows. Each has a ``TITLE`` and ``rows(size, folder)``, and runs in its own process."""
