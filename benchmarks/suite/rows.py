@@ -105,6 +105,24 @@ def figure(name: str, unit: str, own: Sequence[float], note: str = "") -> Row:
     return Row("", name, value, unit, spread, note=note)
 
 
+def judged(name: str, unit: str, own: Sequence[float], goal: Goal | None, note: str = "") -> Row:
+    """Return the row of a figure that is held against its goal itself: a count, an exponent."""
+    value, spread = _middle(own)
+    return Row(
+        "",
+        name,
+        value,
+        unit,
+        spread,
+        ratio=value,
+        ratio_spread=spread,
+        better="lower" if goal is None or goal.relation == "<=" else "higher",
+        goal=None if goal is None else str(goal),
+        met=None if goal is None else goal.met_by(value),
+        note=note,
+    )
+
+
 def without_figure(name: str, against: str, reason: str) -> Row:
     """Return the row of what could not be measured, with the reason."""
     return Row("", name, against=against, note=reason)

@@ -67,8 +67,13 @@ def line(row: Row, *, spread: bool = True) -> str:
     beside = row.peer if row.peer is not None else row.limit
     if beside is not None:
         against += f": {quantity(beside, row.unit)}"
-    ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
-    if spread and row.ratio_spread is not None and row.ratio_spread[0] < row.ratio_spread[1]:
+    ratio = "" if row.ratio is None or not against else f"{row.ratio:.3g}"
+    if (
+        ratio
+        and spread
+        and row.ratio_spread is not None
+        and row.ratio_spread[0] < row.ratio_spread[1]
+    ):
         ratio += " ({:.3g} to {:.3g})".format(*row.ratio_spread)
     goal = row.goal or ""
     if row.met is False:

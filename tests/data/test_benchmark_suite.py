@@ -24,6 +24,7 @@ from benchmarks.suite.rows import (  # noqa: E402
     compared,
     faster,
     figure,
+    judged,
     of_limit,
     without_figure,
 )
@@ -97,6 +98,13 @@ def test_seconds_become_how_many_times_as_fast_and_how_many_times_the_limit():
     assert faster("x", [2.0], [10.0], "scipy").ratio == 5.0
     row = of_limit("x", [3.0], [1.5], "memcpy")
     assert (row.ratio, row.limit, row.peer, row.better) == (2.0, 1.5, None, "lower")
+
+
+def test_a_count_is_held_against_its_goal_itself():
+    row = judged("power", "", [2.2], at_most(2.1), "1,000: 0.1 s")
+    assert (row.ratio, row.met, row.better) == (2.2, False, "lower")
+    assert table.line(row) == "| power | 2.2; 1,000: 0.1 s |  |  | ≤ 2.1: **not reached** |"
+    assert judged("power", "", [2.1], at_most(2.1)).met is True
 
 
 def ratio_row(low, middle, high, better="higher", **options):

@@ -1,0 +1,128 @@
+"""What it costs that a store can be trusted, opening it, and how fast it is verified."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+
+from benchmarks.build import make_input, on_one_core
+from benchmarks.integrity import build_rows, byte_rows, read_all
+from benchmarks.suite.made_store import built_store
+from benchmarks.suite.rows import Row, at_least, at_most, compared, figure
+from benchmarks.suite.size import Size
+from benchmarks.suite.turns import in_turns, rate_of, timed
+from c2s_data.config import make_config
+from c2s_data.plan import make_plan
+from c2s_data.sources.catalog import read_catalog
+from c2s_data.store.commit import commit
+from c2s_data.store.objects import LocalObjects, Objects, open_objects
+from c2s_data.store.reader import open_store
+from c2s_data.store.shard import shard_index
+from c2s_data.store.verify import verify
+
+TITLE: Final = "Trust"
+OBJECTS_A_S: Final = 10_000.0
+
+
+def rows(size: Size, folder: Path) -> Iterator[Row]:
+    """Yield shares of the build, the levels of `verify` on one core, and opening."""
+    on_one_core()
+    yield from integrity_rows(size, folder)
+    store = built_store(folder / "many", size.pick(2, 24, 60), size.pick(64, 130, 130))
+    objects = open_objects(store)
+    sizes = dict(objects.walk())
+    n_bytes = sum(sizes.values())
+
+    def quick() -> int:
+        verify(objects, "quick")
+        return len(sizes)
+
+    def full() -> int:
+        verify(objects, "full")
+        return n_bytes
+
+    def hashed() -> int:
+        read_all(store, hashlib.sha256().update)
+        return n_bytes
+
+    measures = {
+        "quick": rate_of(quick),
+        "full": rate_of(full),
+        "sha256 and decode": sha256_and_decode(store, n_bytes),
+        "sha256": rate_of(hashed),
+        "stat": rate_of(lambda: sum(1 for key in sizes if (store / key).stat().st_size >= 0)),
+        "open": timed(lambda: open_store(store)),
+    }
+    found = in_turns(measures, size.repeats)
+    note = f"{len(sizes):,} objects, {n_bytes / 1e6:,.0f} MB"
+    yield compared("verify --quick, on one core", "objects/s", found["quick"],
+                   [OBJECTS_A_S] * len(found["quick"]), against="10,000 a second", role="limit",
+                   goal=at_least(1), note=note)  # fmt: skip
+    yield compared("verify --quick, on one core", "objects/s", found["quick"], found["stat"],
+                   against="a stat of every file", role="limit")  # fmt: skip
+    yield compared("verify full, on one core", "B/s", found["full"], found["sha256 and decode"],
+                   against="sha256 and decoding of the same bytes", role="limit",
+                   goal=at_least(0.8), note=note)  # fmt: skip
+    yield compared("verify full, on one core", "B/s", found["full"], found["sha256"],
+                   against="sha256 of every file", role="limit")  # fmt: skip
+    yield figure("open a store", "s", found["open"], f"{size.pick(2, 24, 60)} maps")
+
+
+def sha256_and_decode(store: Path, n_bytes: int):  # noqa: ANN201 - a Measure
+    """Return the measure of hashing every file once and decoding every chunk once, alone."""
+    opened = open_store(store)
+    shards = []
+    for name in ("density", "atom", "ca", "amino", "secondary"):
+        spec = opened.subgrid_spec(name)
+        shards += [(spec, path) for path in sorted((store / "subgrids" / name / "c").rglob("*"))
+                   if path.is_file()]  # fmt: skip
+    others = [path for path in store.rglob("*") if path.is_file()]
+
+    def measure() -> float:
+        started = time.perf_counter()
+        read_all(store, hashlib.sha256().update)
+        for spec, path in shards:
+            values = np.fromfile(path, np.uint8)
+            out = np.empty(spec.chunk_shape, spec.dtype)
+            index = shard_index(values, spec)
+            for start, length in zip(index.offset.tolist(), index.nbytes.tolist(), strict=True):
+                chunk = values[start : start + length]
+                assert google_crc32c.value(chunk[:-4]) == int(chunk[-4:].view("<u4")[0])
+                blosc.decompress(chunk[:-4], out)
+        return n_bytes / (time.perf_counter() - started)
+
+    assert others
+    return measure
+
+
+def integrity_rows(size: Size, folder: Path) -> Iterator[Row]:
+    """Yield the share of build time and of bytes that guarding takes."""
+    place = folder / "one"
+    place.mkdir()
+    catalog = read_catalog(make_input(place, size.pick(90, 300, 300)))
+    plan = make_plan(catalog, make_config("recommended"), task_memory_bytes=10**12)
+    (share,) = build_rows(plan, place, size.pick(1, 3, 5))
+    whole_s = float(share["value"])
+    yield compared(
+        "hashing, read-back and flushing in a build",
+        "s",
+        [share["ratio"] * whole_s],
+        [whole_s],
+        against="the whole build",
+        role="limit",
+        goal=at_most(0.15),
+    )
+    objects: Objects = open_objects(place / "ours.zarr")
+    assert isinstance(objects, LocalObjects)
+    commit(objects, plan)
+    (extra,) = byte_rows(objects, plan)
+    n = float(extra["value"])
+    yield compared("bytes for integrity alone", "B", [n], [n / extra["ratio"]],
+                   against="bytes of density", role="limit", goal=at_most(0.001))  # fmt: skip
