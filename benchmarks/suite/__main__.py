@@ -22,15 +22,12 @@ from typing import Final
 
 from benchmarks.suite import results as stored
 from benchmarks.suite import table
+from benchmarks.suite.groups import GROUPS
 from benchmarks.suite.regression import changes
 from benchmarks.suite.results import ROOT, Results
 from benchmarks.suite.rows import Row
 from benchmarks.suite.size import SIZES
 
-GROUPS: Final = (
-    "read_map", "voxels", "build", "loader", "loader_files", "loader_peers", "windows", "cloud",
-    "memory", "verify", "prediction", "candidates", "hmm", "evaluation", "start",
-)  # fmt: skip
 SCRATCH: Final = ROOT / "build" / "bench"
 _WITHIN_S: Final = {"quick": 900, "bench": 900, "full": 7200}
 
@@ -38,7 +35,7 @@ _WITHIN_S: Final = {"quick": 900, "bench": 900, "full": 7200}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.suite")
     parser.add_argument("--size", choices=SIZES, default="bench")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, metavar="GROUP")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=tuple(GROUPS), metavar="GROUP")
     parser.add_argument("--folder", type=Path, default=SCRATCH, help="scratch; on a real disk")
     parser.add_argument("--results", type=Path, help="write the results here and nothing else")
     parser.add_argument("--check", action="store_true", help="compare the results that are there")
@@ -70,7 +67,7 @@ def run(size: str, groups: list[str], folder: Path, target: Path | None, against
     results = Results(about, tuple(rows))
     if target is not None:
         stored.save(results, target)
-    elif size == "quick" or failed or tuple(groups) != GROUPS:
+    elif size == "quick" or failed or set(groups) != set(GROUPS):
         print("results.json stays as it is: it is for whole runs of size bench or full")
     else:
         stored.save(results)
@@ -107,7 +104,7 @@ def measure_here(group: str, size: str, folder: Path, target: Path) -> None:
     module = importlib.import_module(f"benchmarks.suite.groups.{group}")
     with target.open("a", encoding="utf-8") as stream:
         for row in module.rows(SIZES[size], folder):
-            named = row.named(module.TITLE)
+            named = row.named(GROUPS[group])
             stream.write(json.dumps(named.as_dict()) + "\n")
             stream.flush()
             print("   " + table.line(named), flush=True)
@@ -122,20 +119,14 @@ def check(now: Results, against: str) -> int:
     if earlier.about["size"] != now.about["size"]:
         print(f"sizes differ ({earlier.about['size']}, {now.about['size']}): nothing to compare")
         return 0
-    expected = [row for row in earlier.rows if _was_run(row, now)]
+    titles = {GROUPS[name] for name in now.about["groups"]}
+    expected = [row for row in earlier.rows if row.group in titles]
     found = changes(expected, now.rows)
     for change in found:
         print(f"{'WORSE' if change.worse else 'changed'}: {change.key}: {change.text}")
     worse = sum(change.worse for change in found)
     print(f"{worse} of {len(expected)} rows worse than in {earlier.about['commit'][:12]}")
     return int(worse > 0)
-
-
-def _was_run(row: Row, now: Results) -> bool:
-    """Return whether a row belongs to the groups of a run, which may be a choice."""
-    titles = {importlib.import_module(f"benchmarks.suite.groups.{name}").TITLE
-              for name in now.about["groups"]}  # fmt: skip
-    return row.group in titles
 
 
 if __name__ == "__main__":

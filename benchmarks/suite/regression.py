@@ -56,7 +56,9 @@ def is_worse(old: Row, new: Row) -> bool:
     """Return whether the ratio got worse by more than noise."""
     assert old.ratio is not None
     assert new.ratio is not None
-    higher = (new.better or old.better or "higher") == "higher"
+    if new.better is None:
+        return False
+    higher = new.better == "higher"
     old_low, old_high = old.ratio_spread or (old.ratio, old.ratio)
     new_low, new_high = new.ratio_spread or (new.ratio, new.ratio)
     single = old_low == old_high or new_low == new_high

@@ -53,7 +53,8 @@ class Row:
     ratio, ratio_spread
         Median of the ratios within each turn, the lowest and the highest.
     better
-        Whether a higher or a lower ratio is better; what the regression check goes by.
+        Whether a higher or a lower ratio is better; what the regression check goes by. None for
+        ratios that mean another thing on another machine.
     goal, met
         What the ratio should be, None for no goal.
     note
@@ -121,6 +122,24 @@ def judged(name: str, unit: str, own: Sequence[float], goal: Goal | None, note: 
         met=None if goal is None else goal.met_by(value),
         note=note,
     )
+
+
+def within(name: str, unit: str, own: Sequence[float], bound: float, note: str = "") -> Row:
+    """Return the row of a figure with an absolute bound, which depends on the machine.
+
+    It has no better side: the check for regressions leaves it out.
+    """
+    row = compared(
+        name,
+        unit,
+        own,
+        [bound] * len(own),
+        against="the bound",
+        role="limit",
+        goal=at_most(1),
+        note=note,
+    )
+    return replace(row, better=None)
 
 
 def without_figure(name: str, against: str, reason: str) -> Row:

@@ -26,6 +26,7 @@ from benchmarks.suite.rows import (  # noqa: E402
     figure,
     judged,
     of_limit,
+    within,
     without_figure,
 )
 from benchmarks.suite.turns import in_turns  # noqa: E402
@@ -134,6 +135,15 @@ def test_a_single_turn_has_to_be_much_worse():
     before = ratio_row(4.0, 4.0, 4.0)
     assert worse(before, ratio_row(3.0, 3.0, 3.0)) == []
     assert worse(before, ratio_row(2.5, 2.5, 2.5)) == [True]
+
+
+def test_an_absolute_bound_has_a_goal_but_no_regression():
+    row = within("score", "s", [0.5, 0.6, 0.7], 2.0)
+    assert (row.limit, row.ratio, row.goal, row.met) == (2.0, 0.3, "≤ 1", True)
+    slower = within("score", "s", [1.9, 1.9, 1.9], 2.0)
+    assert changes([row], [slower]) == []
+    (told,) = changes([row], [within("score", "s", [2.1], 2.0)])
+    assert (told.worse, told.text) == (False, "goal ≤ 1 no longer met: 0.3 before, 1.05 now")
 
 
 def test_what_vanished_or_lost_its_goal_is_told_without_failing():

@@ -35,7 +35,6 @@ from c2s_data.plan import Plan
 from c2s_data.store.begin import begin_store
 from c2s_data.store.objects import open_objects
 
-TITLE: Final = "Build"
 VOXEL_A: Final = 0.7334
 MEMORY: Final = Path("/dev/shm")
 

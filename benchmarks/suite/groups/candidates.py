@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from benchmarks.candidates import GOAL_S, block, leader_by_tree, peaks, scattered, voxels_of
-from benchmarks.suite.rows import Row, at_most, compared, faster
+from benchmarks.suite.rows import Row, faster, figure, within
 from benchmarks.suite.size import Size
 from benchmarks.suite.turns import in_turns, timed
 from c2s_model.backbone.candidates import cluster_leader, suppress_non_maxima
-
-TITLE: Final = "Candidates"
 
 
 def rows(size: Size, folder: Path) -> Iterator[Row]:
@@ -30,11 +27,9 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
             ),
         }
         seconds = in_turns(measures, size.repeats)
-        goal = None if make is scattered else at_most(1)
         for way, own in seconds.items():
-            yield compared(f"{make.__name__}, {len(voxels):,} voxels: {way}", "s", own,
-                           [GOAL_S] * len(own), against="1 s", role="limit", better="lower",
-                           goal=goal)  # fmt: skip
+            name = f"{make.__name__}, {len(voxels):,} voxels: {way}"
+            yield figure(name, "s", own) if make is scattered else within(name, "s", own, GOAL_S)
         tree = in_turns({"tree": timed(lambda v=voxels: leader_by_tree(v))}, 1, warm=0)["tree"]
         way = "leader clustering (paper)"
         yield faster(f"{make.__name__}, {len(voxels):,} voxels: {way}", seconds[way], tree,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from benchmarks.suite.results import ROOT
 from benchmarks.suite.rows import Row, without_figure
 from benchmarks.suite.size import Size
-
-TITLE: Final = "Object storage"
 
 
 def rows(size: Size, folder: Path) -> Iterator[Row]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from benchmarks.evaluation import run
-from benchmarks.suite.rows import Row, at_most, compared, figure
+from benchmarks.suite.rows import Row, figure, within
 from benchmarks.suite.size import Size
-
-TITLE: Final = "Evaluation"
 
 
 def rows(size: Size, folder: Path) -> Iterator[Row]:
@@ -23,5 +20,4 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
         if one.get("goal_s") is None:
             yield figure(name, "s", seconds, note)
         else:
-            yield compared(name, "s", seconds, [one["goal_s"]], against=f"{one['goal_s']:g} s",
-                           role="limit", better="lower", goal=at_most(1), note=note)  # fmt: skip
+            yield within(name, "s", seconds, one["goal_s"], note)

@@ -23,7 +23,6 @@ from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
 from c2s_data.store.shard_spec import Compressor
 from c2s_model.data import SubgridDataset
 
-TITLE: Final = "Loader, warm"
 BATCH: Final = 32
 UNIT: Final = "subgrids/s"
 OPTIONS: Final = {"batch_size": BATCH, "rank": 0, "world_size": 1}

@@ -19,7 +19,6 @@ from benchmarks.suite.size import Size
 from benchmarks.suite.turns import in_turns
 from c2s_model.data import SubgridDataset
 
-TITLE: Final = "Loader, from a disk"
 BATCH: Final = 32
 
 

@@ -18,7 +18,6 @@ from benchmarks.suite.size import Size
 from benchmarks.suite.turns import Measure, in_turns, rate_of
 from c2s_model.data import SubgridDataset
 
-TITLE: Final = "Loader, against others"
 BATCH: Final = 32
 LOADERS: Final = ("WebDataset", "MosaicML streaming", "LitData", "HDF5")
 ARRAYS: Final = ("zarr-python", "zarrs", "tensorstore", "dask.array")

@@ -10,7 +10,6 @@ from benchmarks.memory import run, run_giant
 from benchmarks.suite.rows import Row, at_most, compared
 from benchmarks.suite.size import Size
 
-TITLE: Final = "Memory"
 _GIANT: Final = " from files, "
 
 

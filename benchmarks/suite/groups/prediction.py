@@ -28,7 +28,6 @@ from benchmarks.suite.turns import Measure, in_turns, rate_of
 from c2s_data.schema import CORE
 from c2s_model.nets.network_file import write_network
 
-TITLE: Final = "Prediction"
 _MONAI: Final = "MONAI sliding_window_inference"
 
 

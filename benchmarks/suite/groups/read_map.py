@@ -16,7 +16,6 @@ from benchmarks.suite.rows import Row, at_least, at_most, compared, faster, of_l
 from benchmarks.suite.size import Size
 from c2s_data.sources.density_map import write_density_map
 
-TITLE: Final = "Reading maps"
 _INFLATE: Final = """
 import json, sys, time
 import numpy as np

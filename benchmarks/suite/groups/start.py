@@ -13,7 +13,6 @@ from benchmarks.suite.rows import Row, compared
 from benchmarks.suite.size import Size
 from benchmarks.suite.turns import Measure, in_turns, timed
 
-TITLE: Final = "Starting"
 _PEAK: Final = """
 import json
 print(json.dumps(1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import gemmi
 import numpy as np
@@ -19,8 +18,6 @@ from benchmarks.suite.turns import in_turns, timed
 from c2s_data.transforms.label import label_voxels
 from c2s_data.transforms.normalize import normalize
 from c2s_data.transforms.percentile import percentile_of
-
-TITLE: Final = "Voxels"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from c2s_data.schema import BOX
 from c2s_data.store.reader import open_store
 from c2s_model.data import SubgridDataset, WindowDataset
 
-TITLE: Final = "Random windows"
 WINDOWS_A_S: Final = 25_000.0
 AT_MEMCPY: Final = 11e9
 BATCH: Final = 32
