@@ -72,13 +72,18 @@ PEERS: Final = {
             ),
             alone=True,
         ),
-        Peer("LitData", "litdata_loader.py", ("litdata",), alone=True),
-        Peer("HDF5", "hdf5_loader.py", ("h5py",)),
+        Peer(
+            "LitData",
+            "litdata_loader.py",
+            ("litdata==0.2.76", "lightning-utilities", "tifffile", "boto3"),
+            alone=True,
+        ),
+        Peer("HDF5", "hdf5_loader.py", ("h5py==3.16.0",)),
         Peer("zarr-python", "zarr_loader.py"),
-        Peer("zarrs", "zarrs_loader.py", ("zarrs",)),
-        Peer("tensorstore", "tensorstore_loader.py", ("tensorstore",)),
+        Peer("zarrs", "zarrs_loader.py", ("zarrs==0.2.3",)),
+        Peer("tensorstore", "tensorstore_loader.py", ("tensorstore==0.1.86",)),
         Peer("dask.array", "dask_loader.py"),
-        Peer("MONAI", "monai_windows.py", ("monai",), alone=True),
+        Peer("MONAI", "monai_windows.py", ("monai==1.6.1",), alone=True),
     )
 }
 

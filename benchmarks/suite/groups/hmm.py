@@ -27,6 +27,7 @@ from benchmarks.viterbi import (
     compile_published,
     ours,
     run_dense,
+    run_lists,
     run_published,
     timed,
     walk_case,
@@ -56,6 +57,12 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
 
 def rows_of_peers(size: Size) -> Iterator[Row]:
     """Yield the same path from the published algorithm in C and from a dense search."""
+    small = walk_case(*size.pick((80, 50), (300, 150), (300, 150)))
+    lists_s, lists = run_lists(small)
+    own = [timed(small, 1) for _ in range(size.repeats)]
+    assert (lists == own[0][1]).all(), "the search in lists finds another path"
+    yield faster(f"published model, N = {len(small[0])}, T = {len(small[2])}",
+                 [one for one, _ in own], [lists_s], "the same search in Python lists")  # fmt: skip
     n, length = size.pick((200, 100), (2000, 500), (2000, 500))
     case = walk_case(n, length)
     own = [timed(case, 1) for _ in range(size.repeats)]

@@ -41,6 +41,7 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
 def rows_of_threads(size: Size, folder: Path, opener: Callable[[], Any]) -> Iterator[Row]:
     """Yield one process, shuffled, in order and by single chunks."""
     paths = write_npz(folder / "npz", opener)
+    packed = write_npz(folder / "packed", opener, np.savez_compressed)
     store = opener()
     datasets = {
         "1": SubgridDataset(opener, threads=1, **OPTIONS),
@@ -57,13 +58,18 @@ def rows_of_threads(size: Size, folder: Path, opener: Callable[[], Any]) -> Iter
         "npz": rate_of(partial(read_npz, paths, BATCH)),
     }
     found = in_turns(measures, size.repeats)
+    slow = {"packed": rate_of(partial(read_npz, packed, BATCH))}
+    found |= in_turns(slow, 1)
     of = partial(compared, unit=UNIT, role="limit")
     for threads in ("1", "2"):
-        yield of(f"shuffled, lz4, {threads} thread{'s' if threads > '1' else ''} that read ahead",
+        readers = "thread that reads" if threads == "1" else "threads that read"
+        yield of(f"shuffled, lz4, {threads} {readers} ahead",
                  own=found[threads], other=found[f"limit, {threads}"],
                  against="preadv and decoding, as many threads", goal=at_least(0.8))  # fmt: skip
     yield compared("shuffled, lz4, 1 thread that reads ahead", UNIT, found["1"], found["npz"],
                    against="an .npz a subgrid", goal=at_least(8))  # fmt: skip
+    yield compared("shuffled, lz4, 1 thread that reads ahead", UNIT, found["1"], found["packed"],
+                   against="a compressed .npz a subgrid")  # fmt: skip
     yield of("in order, lz4", own=found["in order"], other=found["limit, 1"],
              against="preadv and decoding, 1 thread")  # fmt: skip
     yield of("single chunks in random order, lz4", own=found["chunks"], other=found["limit, 1"],
