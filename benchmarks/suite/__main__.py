@@ -29,6 +29,8 @@ from benchmarks.suite.rows import Row
 from benchmarks.suite.size import SIZES
 
 SCRATCH: Final = ROOT / "build" / "bench"
+APART: Final = ROOT / "build" / "bench-results.json"
+"""Results of some groups, of a run in which one failed, or of size quick."""
 _WITHIN_S: Final = {"quick": 900, "bench": 900, "full": 7200}
 
 
@@ -46,6 +48,8 @@ def main() -> int:
         measure_here(options.one, options.size, options.folder, options.results)
         return 0
     if options.check:
+        if not stored.RESULTS.is_file():
+            parser.error("there is no benchmarks/results.json to compare; `make bench` writes it")
         return check(stored.parse(stored.RESULTS.read_text("utf-8")), options.against)
     return run(options.size, options.only, options.folder, options.results, options.against)
 
@@ -68,7 +72,8 @@ def run(size: str, groups: list[str], folder: Path, target: Path | None, against
     if target is not None:
         stored.save(results, target)
     elif size == "quick" or failed or set(groups) != set(GROUPS):
-        print("results.json stays as it is: it is for whole runs of size bench or full")
+        stored.save(results, APART)
+        print(f"kept in {APART.relative_to(ROOT)}; results.json is for whole runs of bench or full")
     else:
         stored.save(results)
         table.write(results)

@@ -39,6 +39,7 @@ def save(results: Results, path: Path = RESULTS) -> None:
         ensure_ascii=False,
         allow_nan=False,
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.write_text(text + "\n", "utf-8")
     beside.replace(path)

@@ -124,7 +124,14 @@ def judged(name: str, unit: str, own: Sequence[float], goal: Goal | None, note: 
     )
 
 
-def within(name: str, unit: str, own: Sequence[float], bound: float, note: str = "") -> Row:
+def within(
+    name: str,
+    unit: str,
+    own: Sequence[float],
+    bound: float,
+    note: str = "",
+    relation: Relation = "<=",
+) -> Row:
     """Return the row of a figure with an absolute bound, which depends on the machine.
 
     It has no better side: the check for regressions leaves it out.
@@ -136,7 +143,7 @@ def within(name: str, unit: str, own: Sequence[float], bound: float, note: str =
         [bound] * len(own),
         against="the bound",
         role="limit",
-        goal=at_most(1),
+        goal=Goal(relation, 1),
         note=note,
     )
     return replace(row, better=None)

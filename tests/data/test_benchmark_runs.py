@@ -31,6 +31,8 @@ def row_of(group, ratio=5.0):
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """The files of results in a folder of their own, and no earlier results."""
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    monkeypatch.setattr(suite, "APART", tmp_path / "apart.json")
     readme = tmp_path / "README.md"
     readme.write_text(f"a\n{table.BEGIN}\n{table.END}\nb\n")
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
@@ -55,9 +57,10 @@ def test_a_whole_run_writes_results_page_and_readme(places):
 
 
 @pytest.mark.parametrize(("size", "groups"), [("quick", tuple(GROUPS)), ("bench", ("loader",))])
-def test_a_part_of_a_run_writes_nothing(places, size, groups):
+def test_a_part_of_a_run_is_kept_apart(places, size, groups):
     assert suite.run(size, groups, places, None, "HEAD") == 0
     assert not (places / "results.json").exists()
+    assert len(results.parse((places / "apart.json").read_text("utf-8")).rows) == len(groups)
     assert suite.run(size, groups, places, places / "other.json", "HEAD") == 0
     assert len(results.parse((places / "other.json").read_text("utf-8")).rows) == len(groups)
 
@@ -69,6 +72,8 @@ def test_a_group_that_fails_ends_the_run_with_1_and_leaves_the_results(places, m
     )
     assert suite.run("bench", tuple(GROUPS), places, None, "HEAD") == 1
     assert not (places / "results.json").exists()
+    kept = results.parse((places / "apart.json").read_text("utf-8"))
+    assert len(kept.rows) == len(GROUPS) - 1
     assert "FAILED: exit code 1" in capsys.readouterr().out
 
 

@@ -142,6 +142,8 @@ def test_an_absolute_bound_has_a_goal_but_no_regression():
     assert (row.limit, row.ratio, row.goal, row.met) == (2.0, 0.3, "≤ 1", True)
     slower = within("score", "s", [1.9, 1.9, 1.9], 2.0)
     assert changes([row], [slower]) == []
+    assert within("verify", "1/s", [9000.0], 10_000.0, relation=">=").met is False
+    assert within("verify", "1/s", [11_000.0], 10_000.0, relation=">=").met is True
     (told,) = changes([row], [within("score", "s", [2.1], 2.0)])
     assert (told.worse, told.text) == (False, "goal ≤ 1 no longer met: 0.3 before, 1.05 now")
 

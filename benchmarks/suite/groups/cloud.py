@@ -24,7 +24,7 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
     from benchmarks.suite.cloud_rows import build_row, loader_rows, traffic_row
 
     with bucket() as url:
-        n_maps, side = size.pick((1, 80), (8, 300), (8, 300))
+        n_maps, side = size.pick((1, 120), (8, 300), (8, 300))
         store = folder / "store"
         local, remote, found = loader_samples(store, f"{url}/loader", n_maps, size.repeats)
         yield from loader_rows(found)

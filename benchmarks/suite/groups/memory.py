@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from benchmarks.memory import run, run_giant
 from benchmarks.suite.rows import Row, at_most, compared
 from benchmarks.suite.size import Size
-
-_GIANT: Final = " from files, "
 
 
 def rows(size: Size, folder: Path) -> Iterator[Row]:
