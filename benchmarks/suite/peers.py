@@ -8,6 +8,7 @@ fails, is a row with the reason.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from benchmarks.suite.results import ROOT
 ENVIRONMENTS: Final = ROOT / "build" / "bench-envs"
 PROGRAMS: Final = Path(__file__).with_name("peer_programs")
 _INSTALL_WITHIN_S: Final = 900.0
+_END_WITHIN_S: Final = 10.0
 
 
 class PeerUnavailableError(Exception):
@@ -189,12 +191,17 @@ class PeerProcess:
         return float(self._answer()["figure"])
 
     def close(self) -> None:
-        """End the program."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        """Let the program end, which takes its shared memory down; or end it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(min(_END_WITHIN_S, self._within_s))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
         self._errors.close()
 
     def _answer(self) -> dict[str, Any]:
