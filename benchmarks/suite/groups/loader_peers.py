@@ -21,7 +21,7 @@ from c2s_model.data import SubgridDataset
 BATCH: Final = 32
 LOADERS: Final = ("WebDataset", "MosaicML streaming", "LitData", "HDF5")
 ARRAYS: Final = ("zarr-python", "zarrs", "tensorstore", "dask.array")
-_HDF5_BLOCKS: Final = "HDF5, blocks of 16"
+_HDF5_BLOCKS: Final = "HDF5, blocks mixed in a buffer"
 _NAME: Final = "shuffled epoch, one process"
 
 
