@@ -118,7 +118,7 @@ bench: $(READY) ## measure everything against peers and limits (15 minutes on 2 
 	$(PIP) install --quiet $(PIP_FLAGS) --group bench
 	$(BIN)/python -m benchmarks.suite --size bench $(BENCH_ARGS)
 
-bench-full: $(READY) ## the same with more repeats, larger maps and all peers of both HMMs
+bench-full: $(READY) ## the same with more repeats, the published network and longer chains (hours)
 	$(PIP) install --quiet $(PIP_FLAGS) --group bench
 	$(BIN)/python -m benchmarks.suite --size full $(BENCH_ARGS)
 
@@ -140,8 +140,8 @@ constraints: ## pin today's newest versions for $(PYTHON)
 	echo '# Written by `make constraints`; not a requirement of the package.' > $(PINS)
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable --exclude torch >> $(PINS)
 
-clean: ## remove environments, caches and the demo
-	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out docs/_build
+clean: ## remove environments, caches, what benchmarks left and the demo
+	rm -rf build .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(CONSTRAINTS) $(SETTINGS)
