@@ -293,6 +293,12 @@ def test_a_peer_that_pip_cannot_install_is_unavailable(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*/ready"))
 
 
+def test_every_peer_has_its_program_and_pinned_versions():
+    for peer in peers.PEERS.values():
+        assert (peers.PROGRAMS / peer.program).is_file()
+        assert not peer.requirements or "==" in peer.requirements[0]
+
+
 def test_the_power_of_a_growth_is_fitted():
     assert fitted_power([1e3, 2e3, 5e3], [3 * n**2.01 for n in (1e3, 2e3, 5e3)]) == pytest.approx(
         2.01
