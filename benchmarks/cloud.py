@@ -92,7 +92,10 @@ def rate(read: Callable[[], int]) -> float:
     return n / (time.perf_counter() - begun)
 
 
-def loader_rows(folder: Path, url: str, n_maps: int, repeats: int) -> list[dict[str, Any]]:
+def loader_samples(
+    folder: Path, url: str, n_maps: int, repeats: int
+) -> tuple[Any, Any, dict[str, list[float]]]:
+    """Return the store here and there, and the samples a second of each reader, by turn."""
     opener = write_store(folder, n_maps, "lz4")
     local = opener()
     upload(folder, url)
@@ -122,6 +125,11 @@ def loader_rows(folder: Path, url: str, n_maps: int, repeats: int) -> list[dict[
     for _ in range(repeats):
         for name, read in readers.items():
             found[name].append(rate(read))
+    return local, remote, found
+
+
+def loader_rows(folder: Path, url: str, n_maps: int, repeats: int) -> list[dict[str, Any]]:
+    local, remote, found = loader_samples(folder, url, n_maps, repeats)
     medians = {name: statistics.median(rates) for name, rates in found.items()}
     goal = min(OF_GETS * medians["whole-shard GETs"], OF_CODEC * medians["codec, one thread"])
     rows = [_row(f"{name}, samples a second", value) for name, value in medians.items()]
@@ -175,7 +183,8 @@ def _payload(spec: ShardSpec, folder: Path, entry: Any) -> int:  # noqa: ANN401
     return total
 
 
-def build_rows(place: Path, url: str, side: int, repeats: int) -> list[dict[str, Any]]:
+def build_samples(place: Path, url: str, side: int, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of building a map onto the disk and into the bucket, by turn."""
     (place / "inputs").mkdir()
     catalog = read_catalog(make_input(place / "inputs", side))
     plan = make_plan(catalog, make_config("recommended"), task_memory_bytes=8 * 10**9)
@@ -185,6 +194,11 @@ def build_rows(place: Path, url: str, side: int, repeats: int) -> list[dict[str,
         seconds["disk"].append(_built(plan, str(place / f"{number}")))
         shutil.rmtree(place / f"{number}")
         seconds["bucket"].append(_built(plan, f"{url}/{number}"))
+    return seconds
+
+
+def build_rows(place: Path, url: str, side: int, repeats: int) -> list[dict[str, Any]]:
+    seconds = build_samples(place, url, side, repeats)
     disk, there = (statistics.median(seconds[name]) for name in ("disk", "bucket"))
     return [
         _row("build onto the disk, s", disk),

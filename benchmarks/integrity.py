@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from build import make_input, ours
-
+from benchmarks.build import make_input, ours
 from c2s_data.config import make_config
 from c2s_data.plan import Plan, make_plan
 from c2s_data.schema import MASKS

@@ -100,13 +100,15 @@ def put_shards(folder: Path, values: np.ndarray, spec: ShardSpec, first: int) ->
         path.write_bytes(encode_shard(values[place : place + SUBGRIDS_PER_SHARD], spec))
 
 
-def write_npz(folder: Path, opener: Callable[[], Any]) -> list[Path]:
+def write_npz(
+    folder: Path, opener: Callable[[], Any], save: Callable[..., None] = np.savez
+) -> list[Path]:
     folder.mkdir()
     paths = []
     for batch in SubgridDataset(opener, targets=("atom",), batch_size=256, shuffle=False):
         for row, density, atom in zip(batch["row"], batch["density"], batch["atom"], strict=True):
             paths.append(folder / f"{int(row):08d}.npz")
-            np.savez(paths[-1], density=density[0].numpy(), atom=atom.numpy())
+            save(paths[-1], density=density[0].numpy(), atom=atom.numpy())
     return paths
 
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import mrcfile
 import numpy as np
-from build import VOXEL_A, assembly, make_input
 
+from benchmarks.build import VOXEL_A, assembly, make_input
 from c2s_data.plan import DEFAULT_TASK_MEMORY
 from c2s_data.transforms.simulate_density import solvent_noise
 
@@ -67,12 +67,17 @@ def run(sides: tuple[int, ...] = (150, 300, 400)) -> list[dict[str, Any]]:
     return rows
 
 
-def run_giant(side: int, voxel_A: float, folder: Path | None = None) -> list[dict[str, Any]]:
+def run_giant(
+    side: int,
+    voxel_A: float,
+    folder: Path | None = None,
+    presets: tuple[str, ...] = PRESETS,
+) -> list[dict[str, Any]]:
     """Return two rows per preset: the peak against the plan, and against 2 GB."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="c2s-memory-", dir=folder) as place:
         catalog = _giant_input(Path(place), side, voxel_A)
-        for preset in PRESETS:
+        for preset in presets:
             predicted, peak = _measured(catalog, preset, DEFAULT_TASK_MEMORY)
             shutil.rmtree(catalog.with_name(f"{preset}.zarr"))
             name = f"{side}^3 at {voxel_A} A from files, {preset}"

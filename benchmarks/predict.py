@@ -21,13 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from loader import noisy_map
 
+from benchmarks.loader import noisy_map
 from c2s_data.config import make_config
 from c2s_data.schema import BOX, CLASS_NAMES, CORE
 from c2s_data.sources.density_map import DensityMap, write_density_map
@@ -123,8 +124,15 @@ def resident_bytes() -> int:
     return 1024 * int(text.split("VmRSS:")[1].split()[0])
 
 
-def layer_rates(card: NetworkCard, values_zyx: np.ndarray, repeats: int) -> dict[str, list[float]]:
-    """Return subgrids a second in turns: ours in memory, the bare network, the published way."""
+def middle_subgrids(values_zyx: np.ndarray) -> np.ndarray:
+    """Return the eight subgrids in the middle of one layer of cores."""
+    layer = np.ascontiguousarray(values_zyx[:CORE])
+    corners = window_corners(layer.shape, BOX, CORE)
+    return extract(layer, corners, BOX)[len(corners) // 2 :][:8]
+
+
+def layer_measures(card: NetworkCard, values_zyx: np.ndarray) -> dict[str, Callable[[], int]]:
+    """Return what predicts one layer of cores: ours, the bare network, eight the published way."""
     network, compute = new_network(card), make_compute("cpu")
     # One layer of cores, 121 subgrids of a 218^3 map.
     layer = np.ascontiguousarray(values_zyx[:CORE])
@@ -134,7 +142,7 @@ def layer_rates(card: NetworkCard, values_zyx: np.ndarray, repeats: int) -> dict
     )
     corners = window_corners(grid.shape_zyx, BOX, CORE)
     subgrids = extract(layer, corners, BOX)
-    some = slice(len(corners) // 2, len(corners) // 2 + 8)
+    some = middle_subgrids(values_zyx)
     predictor = Predictor(network, compute, grid)
 
     def ours() -> int:
@@ -150,14 +158,21 @@ def layer_rates(card: NetworkCard, values_zyx: np.ndarray, repeats: int) -> dict
         return len(corners)
 
     def published() -> int:
-        published_way(network, subgrids[some])
-        return len(subgrids[some])
+        published_way(network, some)
+        return len(some)
 
-    rates: dict[str, list[float]] = {"ours": [], "bare": [], "published": []}
+    return {"ours": ours, "bare": bare, "published": published}
+
+
+def layer_rates(card: NetworkCard, values_zyx: np.ndarray, repeats: int) -> dict[str, list[float]]:
+    """Return subgrids a second in turns, and the bytes that the published way would keep."""
     # First, while no memory is left over from earlier rounds that could be used again.
-    kept = published_bytes(network, subgrids[some], n_windows(values_zyx.shape, CORE))
+    some = middle_subgrids(values_zyx)
+    kept = published_bytes(new_network(card), some, n_windows(values_zyx.shape, CORE))
+    measures = layer_measures(card, values_zyx)
+    rates: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(repeats):
-        for name, predict in (("ours", ours), ("bare", bare), ("published", published)):
+        for name, predict in measures.items():
             started = time.perf_counter()
             n = predict()
             rates[name].append(n / (time.perf_counter() - started))

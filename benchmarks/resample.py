@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import gemmi
 import numpy as np
 from scipy.ndimage import affine_transform
 
@@ -58,6 +59,7 @@ def tasks() -> Iterator[Task]:
         )
     }
     peers |= torch_grid_sample(source, shape)
+    peers["gemmi interpolate_values"] = gemmi_interpolation(source, shape)
     moved = source.nbytes + out.nbytes
     yield Task(
         f"{RESAMPLE}, into a reused array",
@@ -143,6 +145,15 @@ def torch_grid_sample(
     volume = torch.from_numpy(source)[None, None]
     sample = torch.nn.functional.grid_sample
     return {"torch grid_sample": lambda: sample(volume, grid, align_corners=True)}
+
+
+def gemmi_interpolation(source: np.ndarray, shape: tuple[int, ...]) -> Callable[[], object]:
+    """Return gemmi's trilinear interpolation; its grid is periodic, which no voxel here meets."""
+    grid = gemmi.FloatGrid(source)
+    grid.set_unit_cell(gemmi.UnitCell(*(n * VOXEL_A for n in source.shape), 90, 90, 90))
+    grid.spacegroup = gemmi.SpaceGroup("P1")
+    out = np.empty(shape, np.float32)
+    return lambda: grid.interpolate_values(out, gemmi.Transform(), 1)
 
 
 def memcpy_moving(n_bytes: int) -> Callable[[], object]:

@@ -165,6 +165,16 @@ def run_dense(case: Case) -> tuple[float, NDArray[np.integer]]:
     return time.perf_counter() - begin, np.stack([path, number])
 
 
+def run_lists(case: Case) -> tuple[float, NDArray[np.integer]]:
+    sys.path.insert(0, str(PEERS))
+    from list_viterbi import list_viterbi
+
+    log_t, log_e, log_pi = (matrix.tolist() for matrix in dense_matrices(case))
+    begin = time.perf_counter()
+    path, number = list_viterbi(log_t, log_e, log_pi, case[2].tolist())
+    return time.perf_counter() - begin, np.array([path, number])
+
+
 def timed(case: Case, repeats: int) -> tuple[float, NDArray[np.integer]]:
     best, result = np.inf, np.empty(0)
     for _ in range(repeats):

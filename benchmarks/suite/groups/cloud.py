@@ -1,0 +1,33 @@
+"""The loader and a build over S3: `benchmarks.cloud`, where SeaweedFS is on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.suite.results import ROOT
+from benchmarks.suite.rows import Row, without_figure
+from benchmarks.suite.size import Size
+
+
+def rows(size: Size, folder: Path) -> Iterator[Row]:
+    """Yield the loader against plain GETs and the codec, requests and bytes, and a build."""
+    sys.path.insert(0, str(ROOT / "tests" / "cloud"))
+    from seaweed import find_weed
+
+    if find_weed() is None:
+        yield without_figure("loader and build over S3", "plain GETs",
+                             "no SeaweedFS here; `make test-cloud` installs it")  # fmt: skip
+        return
+    from benchmarks.cloud import bucket, build_samples, loader_samples, traffic_rows
+    from benchmarks.suite.cloud_rows import build_row, loader_rows, traffic_row
+
+    with bucket() as url:
+        n_maps, side = size.pick((1, 120), (8, 300), (8, 300))
+        store = folder / "store"
+        local, remote, found = loader_samples(store, f"{url}/loader", n_maps, size.repeats)
+        yield from loader_rows(found)
+        for row in traffic_rows(local, remote, store):
+            yield traffic_row(row)
+        yield build_row(build_samples(folder, f"{url}/builds", side, size.pick(1, 3, 5)))
