@@ -39,7 +39,7 @@ def voxels(
     from c2s_data.store.prediction_store import open_prediction
     from c2s_data.store.reader import open_store
     from c2s_model.evaluation.result_files import write_results
-    from c2s_model.evaluation.voxel_scores import as_document, score_voxels
+    from c2s_model.stored_voxels import as_document, score_prediction
 
     with output_folder(out, choose=set(_RESULTS).intersection) if out else nullcontext() as folder:
         there = [name for name in _RESULTS if folder and (folder.path / name).exists()]
@@ -49,7 +49,7 @@ def voxels(
                 "--overwrite"
             )
         opened = open_prediction(prediction)
-        scores = score_voxels(opened, open_store(store), entry)
+        scores = score_prediction(opened, open_store(store), entry)
         document = as_document(scores, entry, opened)
         if as_json:
             print_json(document)

@@ -176,6 +176,7 @@ ONLY_IN = {
         "c2s_model.training.curves",
         "c2s_model.backbone.backbone_report",
         "c2s_model.evaluation.pictures",
+        "c2s_model.evaluation.voxel_pictures",
     ),
 }
 

@@ -23,7 +23,7 @@ from c2s_data.store.prediction_store import PredictionWriter, open_prediction
 from c2s_data.store.reader import Store
 from c2s_model.cli import app
 from c2s_model.evaluation.voxel_pictures import voxel_figure
-from c2s_model.evaluation.voxel_scores import score_voxels
+from c2s_model.stored_voxels import score_prediction
 
 ENTRY = "EMD-22898"
 
@@ -77,7 +77,7 @@ def probability(store: Store) -> np.ndarray:
 
 def test_scores_are_those_of_a_count_over_the_whole_map(store, probability, tmp_path):
     url = write(tmp_path / "p.zarr", facts_of(store), probability)
-    scores = score_voxels(open_prediction(url), store, ENTRY)
+    scores = score_prediction(open_prediction(url), store, ENTRY)
     truth = store.read_map(ENTRY, "ca") == 1
     hit, false = (probability[truth] > 0).sum(), (probability[~truth] > 0).sum()
     assert 10 <= false <= 11
@@ -94,7 +94,7 @@ def test_scores_are_those_of_a_count_over_the_whole_map(store, probability, tmp_
 def test_the_picture_shows_true_found_and_false(store, probability, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     url = write(tmp_path / "p.zarr", facts_of(store), probability)
-    scores = score_voxels(open_prediction(url), store, ENTRY)
+    scores = score_prediction(open_prediction(url), store, ENTRY)
     curve, true, found = voxel_figure(scores, ENTRY).get_axes()
     f1 = next(line for line in curve.lines if line.get_label() == "F1")
     np.testing.assert_allclose(f1.get_ydata(), scores.curve.f1)
@@ -126,10 +126,10 @@ def test_another_map_or_target_is_refused(store, probability, tmp_path):
     moved = replace(facts, origin_xyz_A=tuple(np.add(facts.origin_xyz_A, (0, 0, 1))))
     url = write(tmp_path / "moved.zarr", moved, probability)
     with pytest.raises(ConfigError, match="not of one map, or not resampled alike"):
-        score_voxels(open_prediction(url), store, ENTRY)
+        score_prediction(open_prediction(url), store, ENTRY)
     with pytest.raises(StoreError, match="EMD-1"):
-        score_voxels(open_prediction(url), store, "EMD-1")
+        score_prediction(open_prediction(url), store, "EMD-1")
     helix = replace(facts, classes={"secondary": CLASS_NAMES["secondary"]})
     url = write(tmp_path / "helix.zarr", helix, probability)
     with pytest.raises(ConfigError, match="network of target atom"):
-        score_voxels(open_prediction(url), store, ENTRY)
+        score_prediction(open_prediction(url), store, ENTRY)
