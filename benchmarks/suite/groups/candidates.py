@@ -30,6 +30,8 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
         for way, own in seconds.items():
             name = f"{make.__name__}, {len(voxels):,} voxels: {way}"
             yield figure(name, "s", own) if make is scattered else within(name, "s", own, GOAL_S)
+        if make is scattered and size.name != "full":
+            continue  # half a minute of the tree for what no prediction looks like
         tree = in_turns({"tree": timed(lambda v=voxels: leader_by_tree(v))}, 1, warm=0)["tree"]
         way = "leader clustering (paper)"
         yield faster(f"{make.__name__}, {len(voxels):,} voxels: {way}", seconds[way], tree,

@@ -24,10 +24,10 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
     from benchmarks.suite.cloud_rows import build_row, loader_rows, traffic_row
 
     with bucket() as url:
-        n_maps, side = size.pick((1, 120), (8, 300), (8, 300))
+        n_maps, side = size.pick((1, 120), (8, 220), (8, 300))
         store = folder / "store"
         local, remote, found = loader_samples(store, f"{url}/loader", n_maps, size.repeats)
         yield from loader_rows(found)
         for row in traffic_rows(local, remote, store):
             yield traffic_row(row)
-        yield build_row(build_samples(folder, f"{url}/builds", side, size.pick(1, 3, 5)))
+        yield build_row(build_samples(folder, f"{url}/builds", side, size.pick(1, 2, 5)))
