@@ -1,6 +1,6 @@
 """The report and the viewer of a store: seconds and bytes of a map, and of the first page.
 
-    python benchmarks/report.py [--side 400] [--repeat 5] [--json FILE]
+    python -m benchmarks.report [--side 400] [--repeat 5] [--json FILE]
 
 A simulated map of ``side`` voxels of 1 A a side with 2,160 residues is built into a store under
 preset recommended. Its page is then made as the report does, again and again, in this one process;
@@ -21,10 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import build as build_benchmark
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.build import make_input
 from c2s_data.build import run_entries
 from c2s_data.config import make_config
 from c2s_data.explore.pages.catalog_document import catalog_document
@@ -48,7 +48,7 @@ ENTRY = "BIG"
 
 def built(folder: Path, side: int) -> Store:
     """Build the store of one map."""
-    catalog = build_benchmark.make_input(folder, side, 1.0)
+    catalog = make_input(folder, side, 1.0)
     plan = make_plan(read_catalog(catalog), make_config("recommended"))
     objects = open_objects(folder / "report.zarr")
     plan = begin_store(objects, plan)
