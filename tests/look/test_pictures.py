@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pairs import PAIRS
@@ -20,7 +21,17 @@ from c2s_data.explore.pages.report import write_report
 from c2s_data.explore.pages.view_server import ViewServer
 from c2s_data.store.reader import Store
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[2]
 LARGEST_BYTES = 150_000
+NOTEBOOK_STYLE = (
+    "body { font: 15px/1.45 sans-serif; margin: 24px 36px; color: #22303c } "
+    "pre { background: #f5f7f9; padding: 8px 12px; overflow: hidden; font-size: 13px } "
+    ".prompt { display: none } img { max-width: 100% } table { border-collapse: collapse } "
+    "td, th { padding: 2px 8px }"
+)
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("C2S_PICTURES"), reason="C2S_PICTURES names no folder for pictures"
@@ -98,3 +109,28 @@ def test_picture_of_a_backbone(watched, demo_catalog, tmp_path, picture) -> None
     page.check("#show-candidates")
     page.wait_for_selector("#scene[data-drawn]")
     small(watched.shot(picture("report-run.jpg")))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_picture_of_a_notebook(browser: Browser, picture, tmp_path: Path, path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed")
+    document = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(document, timeout=300, resources=resources).execute()
+    html, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(document)
+    shown = tmp_path / "notebook.html"
+    shown.write_text(f"<meta charset=utf-8><style>{NOTEBOOK_STYLE}</style>{html}", "utf-8")
+    page = browser.new_page(viewport={"width": 1000, "height": 1500})
+    page.route("http*://**", lambda route: route.abort())
+    page.goto(shown.as_uri())
+    figure = page.locator("img").first
+    figure.scroll_into_view_if_needed()
+    page.evaluate(
+        "window.scrollBy(0, document.querySelector('img').getBoundingClientRect().top - 420)"
+    )
+    place = picture(f"notebook-{path.stem[:2]}.jpg")
+    page.screenshot(path=place, type="jpeg", quality=72)
+    page.close()
+    small(place)
