@@ -49,7 +49,7 @@ MEANT = (
     (r"\bSTORE\b", "dataset.zarr"),
     (r"\bRUN\b", "run"),
     (r"--variant small", "--variant tiny --max-steps 2"),
-    (r"--max-steps 20\b", "--max-steps 2"),
+    (r"--resume$", "--resume --max-steps 3"),
 )
 
 
@@ -105,7 +105,8 @@ def place(demo_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     ):
         done = run(f"c2s-data build {catalog} {store} --preset recommended --workers 1", made)
         assert done.returncode == 0, done.stderr
-    done = run("c2s-model train dataset.zarr run --variant small --target atom", made)
+    train = "c2s-model train dataset.zarr run --variant small --target atom --preset recommended"
+    done = run(train, made)
     assert done.returncode == 0, done.stderr
 
     def of_page(page: str) -> Path:
