@@ -118,7 +118,8 @@ def place(demo_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
             if page != "docs/predict.md":
                 shutil.rmtree(folder / "run")
             if page == "docs/evaluation.md":
-                assert run("c2s-model evaluate known.cif built.cif --out other-run", folder)
+                done = run("c2s-model evaluate known.cif built.cif --out other-run", folder)
+                assert done.returncode == 0, done.stderr
         return folder
 
     return of_page
