@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from builds import N_ENTRIES, Cluster, building, digests, discard, finished, is_committed, run
 from guarantees_table import chosen
@@ -116,18 +117,16 @@ def test_a_worker_that_is_dead_whenever_dask_looks_comes_back() -> None:
         os.kill(worker_pid(), signal.SIGKILL)
         while (since := time.monotonic() - first) < 17:
             if since > 14 and (pid := worker_pid()):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         assert client.submit(abs, -2, pure=False).result(60) == 2
 
 
 def worker_pid() -> int:
     """Return the process of the only Dask worker of this process, 0 if it has none just now."""
-    tasks = Path("/proc/self/task")
-    children = (path.read_text().split() for path in tasks.glob("*/children"))
-    for pid in (int(child) for some in children for child in some):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"spawn_main" in words and runs(pid):
-                return pid
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any("spawn_main" in word for word in child.cmdline()) and runs(child.pid):
+                return child.pid
     return 0

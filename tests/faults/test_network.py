@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import time
 from pathlib import Path
@@ -43,12 +44,14 @@ def sockets_of(pids: list[int]) -> set[Socket]:
     """Return the TCP sockets of processes, from the tables of the kernel."""
     owners = {}
     for pid in pids:
-        try:
-            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        # A process, or one of its descriptors, may be gone by now.
+        descriptors: list[Path] = []
+        with contextlib.suppress(OSError):
+            descriptors.extend(Path(f"/proc/{pid}/fd").iterdir())
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
                 target = str(descriptor.readlink())
                 owners[target.removeprefix("socket:[").removesuffix("]")] = pid
-        except OSError:
-            continue  # The process, or the descriptor, is gone by now.
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
