@@ -49,6 +49,8 @@ from c2s_data.transforms.simulate_density import simulate_density, solvent_noise
 
 SIDE, VOXEL_A = 300, 0.7334
 PUBLISHED_NBYTES = 524_544
+PUBLISHED_TARGETS = ("atom", "amino", "secondary")
+"""Each has subgrids of its own, density and mask, and a network of its own."""
 
 
 def make_input(folder: Path, side: int = SIDE, voxel_A: float = VOXEL_A) -> Path:
@@ -144,7 +146,15 @@ def limit(map_gz: Path, n_bytes: int, chunks: list[tuple[np.ndarray, str, int]])
     return time.perf_counter() - started
 
 
-def plain(map_gz: Path, model: Path, folder: Path) -> float:
+def save_npy(path: Path, values: np.ndarray) -> None:
+    np.save(path, values)
+
+
+def save_compressed(path: Path, values: np.ndarray) -> None:
+    np.savez_compressed(path, values)
+
+
+def plain(map_gz: Path, model: Path, folder: Path, save: Callable[..., None] = save_npy) -> float:
     """Do the same as the published scripts do, step by step with a file between; return seconds."""
     from Bio.PDB import PDBParser  # of the group bench, for this alone
 
@@ -175,19 +185,22 @@ def plain(map_gz: Path, model: Path, folder: Path) -> float:
             k = int(np.ceil(np.floor(x - origin.x) / voxel_size.x))
             mask[i, j, k] = label
         _save(target / f"{name}_emd_normalized_map.mrc", mask)
-    density = np.pad(_load(target / "emd_normalized_map.mrc"), (6, 46))
-    atom_mask = np.pad(_load(target / "atom_emd_normalized_map.mrc"), (6, 46))
-    number = 0
-    for x in range(0, side, 20):
-        for y in range(0, side, 20):
-            for z in range(0, side, 20):
-                window = (slice(z, z + 32), slice(y, y + 32), slice(x, x + 32))
-                np.save(target / f"{number}.npy", density[window].astype(np.float64))
-                np.save(target / f"{number}_atom.npy", atom_mask[window].astype(np.float64))
-                number += 1
+    for name in PUBLISHED_TARGETS:
+        cut_as_published(target, name, side, save)
     seconds = time.perf_counter() - started
     shutil.rmtree(target)
     return seconds
+
+
+def cut_as_published(target: Path, name: str, side: int, save: Callable[..., None]) -> None:
+    """Write the subgrids of one target, each with its density, as the data set of one network."""
+    density = np.pad(_load(target / "emd_normalized_map.mrc"), (6, 46))
+    mask = np.pad(_load(target / f"{name}_emd_normalized_map.mrc"), (6, 46))
+    for number, corner in enumerate(itertools.product(range(0, side, 20), repeat=3)):
+        window = tuple(slice(first, first + 32) for first in reversed(corner))
+        place = target / f"{name}_{number}"
+        save(place.with_suffix(".density"), density[window].astype(np.float64))
+        save(place.with_suffix(".mask"), mask[window].astype(np.float64))
 
 
 def _save(path: Path, values: np.ndarray) -> None:

@@ -15,6 +15,11 @@ class Size:
     name: str
     repeats: int
 
+    @property
+    def few(self) -> int:
+        """Repeats of what takes long, or varies little."""
+        return self.pick(1, 3, 5)
+
     def pick(self, quick: Some, bench: Some, full: Some) -> Some:
         """Return the choice for this size."""
         return {"quick": quick, "bench": bench, "full": full}[self.name]

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError, StoreError
 from c2s_data.store.address import local_folder
+from c2s_data.store.native_codec import decode_and_scatter, decode_chunks_to
 from c2s_data.store.objects import Objects, open_objects
+from c2s_data.store.scatter import scatter_rows
 from c2s_data.store.shard import (
     REMEDY,
     ShardIndex,
     ShardSpec,
-    chunk_bounds,
+    bounds_of,
     decode_chunk,
     shard_index,
 )
@@ -78,6 +80,92 @@ class StoredChunk(NamedTuple):
         return values
 
 
+class StoredRun(NamedTuple):
+    """Chunks that were read in one go, valid until the thread's next read."""
+
+    data: NDArray[np.uint8]
+    stored: StoredShard
+    bounds: list[Bounds]
+    where: str
+
+    def chunks(self) -> Iterator[StoredChunk]:
+        """Yield the chunks in the order of their bytes."""
+        base = self.bounds[0][1]
+        for number, low, high in self.bounds:
+            yield StoredChunk(
+                self.data[low - base : high - base], self.stored, low, self.where, number
+            )
+
+    def decode(self, spec: ShardSpec, out: NDArray[Any], place: NDArray[np.int64]) -> None:
+        """Decode each chunk to a place of its own.
+
+        Parameters
+        ----------
+        spec
+            Of the array.
+        out
+            (any, *chunk shape), C-contiguous, of the array's dtype.
+        place
+            (k,) where in `out` each of the `bounds` goes.
+
+        Raises
+        ------
+        CorruptChunkError
+            A checksum or a length is wrong.
+        """
+        if not decode_chunks_to(self.data, self._inside(), out, place):
+            for stored, here in zip(self.chunks(), place.tolist(), strict=True):
+                stored.decode(spec, out[here])
+
+    def scatter(
+        self,
+        spec: ShardSpec,
+        start: int,
+        arenas: Sequence[NDArray[Any]],
+        which: NDArray[np.int64],
+        place: NDArray[np.int64],
+    ) -> None:
+        """Decode the chunks and copy each row from ``start`` on to a place of its own.
+
+        A chunk is decoded into a buffer that stays in the processor's cache, so each row crosses
+        the memory bus once.
+
+        Parameters
+        ----------
+        spec
+            Of the array, whose chunks split rows only.
+        start
+            Row of the shard that the first of `which` is about.
+        arenas, which, place
+            As for `c2s_data.store.scatter.scatter_rows`.
+
+        Raises
+        ------
+        CorruptChunkError
+            A checksum or a length is wrong.
+        ValueError
+            Places do not fit.
+        """
+        rows = spec.chunk_shape[0]
+        if len(arenas) == 1:
+            chunk = thread_buffer("chunk", spec.chunk_nbytes).view(spec.dtype)
+            first = np.array([number * rows - start for number, _, _ in self.bounds])
+            values = chunk.reshape(spec.chunk_shape)
+            if decode_and_scatter(
+                self.data, self._inside(), first, values, arenas[0], which, place
+            ):
+                return
+        for stored in self.chunks():
+            first_row = stored.number * rows - start
+            low, high = max(0, first_row), min(len(which), first_row + rows)
+            values = stored.decoded(spec)[low - first_row : high - first_row]
+            scatter_rows(values, arenas, which[low:high], place[low:high])
+
+    def _inside(self) -> NDArray[np.int64]:
+        base = self.bounds[0][1]
+        return np.array([(low - base, high - base) for _, low, high in self.bounds], np.int64)
+
+
 class ChunkReader:
     """Reads chunks of one sharded array; safe from several threads, not over a fork.
 
@@ -112,10 +200,10 @@ class ChunkReader:
         self._lock = threading.Lock()
         self._open = shard_opener(objects, folder, cache)
 
-    def chunks(
+    def runs(
         self, shard: Sequence[int], numbers: Sequence[int], n_in_use: int | None = None
-    ) -> Iterator[StoredChunk]:
-        """Yield chunks of a shard, in the order of their bytes.
+    ) -> Iterator[StoredRun]:
+        """Yield chunks of a shard in the order of their bytes, as many at once as are read so.
 
         Parameters
         ----------
@@ -145,7 +233,7 @@ class ChunkReader:
                 stored.want_whole()
             index = self._index(key, stored, where)
             for bounds in _stretches(index, numbers, where, self._stretch):
-                yield from self._read(stored, bounds, where)
+                yield self._read(stored, bounds, where)
 
     def stretches(self, shard: Sequence[int], numbers: Sequence[int]) -> list[list[Bounds]]:
         """Say in how many reads, and which, chunks of a shard come, for who reads several at once.
@@ -153,7 +241,7 @@ class ChunkReader:
         Raises
         ------
         MissingChunkError, CorruptChunkError
-            As `chunks`.
+            As `runs`.
         """
         self._check_process()
         key = self.spec.shard_key(*shard)
@@ -162,13 +250,13 @@ class ChunkReader:
             return list(_stretches(self._index(key, stored, where), numbers, where, self._stretch))
 
     def stretch(self, shard: Sequence[int], bounds: list[Bounds]) -> Iterator[StoredChunk]:
-        """Yield the chunks of one of the `stretches` of a shard; raises as `chunks`."""
+        """Yield the chunks of one of the `stretches` of a shard; raises as `runs`."""
         self._check_process()
         key = self.spec.shard_key(*shard)
         with self._open(key) as stored:
-            yield from self._read(stored, bounds, f"{self.location}/{key}")
+            yield from self._read(stored, bounds, f"{self.location}/{key}").chunks()
 
-    def _read(self, stored: StoredShard, bounds: list[Bounds], where: str) -> Iterator[StoredChunk]:
+    def _read(self, stored: StoredShard, bounds: list[Bounds], where: str) -> StoredRun:
         base, end = bounds[0][1], bounds[-1][2]
         for number, low, high in bounds:
             if high - low > self.spec.chunk_nbytes + _BLOSC_OVERHEAD:
@@ -178,8 +266,7 @@ class ChunkReader:
         blob = stored.span(base, end)
         if blob.size != end - base:
             raise CorruptChunkError(f"{where}: cut off before chunk {bounds[-1][0]}; {REMEDY}")
-        for number, low, high in bounds:
-            yield StoredChunk(blob[low - base : high - base], stored, low, where, number)
+        return StoredRun(blob, stored, bounds, where)
 
     def _index(self, key: str, stored: StoredShard, where: str) -> ShardIndex:
         with self._lock:
@@ -216,13 +303,7 @@ def _stretches(
     index: ShardIndex, numbers: Sequence[int], where: str, limit: Stretch
 ) -> Iterator[list[Bounds]]:
     """Group chunks by where they lie; every group is one read."""
-    bounds: list[Bounds] = []
-    if isinstance(numbers, range):
-        bounds += chunk_bounds(index, numbers, where)
-    else:
-        for number in numbers:
-            bounds += chunk_bounds(index, range(number, number + 1), where)
-    bounds.sort(key=lambda one: one[1])
+    bounds = sorted(bounds_of(index, numbers, where), key=lambda one: one[1])
     group: list[Bounds] = []
     for one in bounds:
         if group and not (

@@ -80,7 +80,7 @@ class MapReader:
         Raises
         ------
         MissingChunkError, CorruptChunkError
-            As `c2s_data.store.chunk_reader.ChunkReader.chunks`; the object is named.
+            As `c2s_data.store.chunk_reader.ChunkReader.runs`; the object is named.
         """
         reader = self._reader(entry, array)
         grid = reader.spec.grid_shape
@@ -90,8 +90,9 @@ class MapReader:
             number = (inside[0] * grid[1] + inside[1]) * grid[2] + inside[2]
             of_shard[shard][number] = row
         for shard, row_of in of_shard.items():
-            for stored in reader.chunks(shard, list(row_of)):
-                stored.decode(reader.spec, out[row_of[stored.number]])
+            for run in reader.runs(shard, list(row_of)):
+                place = np.array([row_of[number] for number, _, _ in run.bounds])
+                run.decode(reader.spec, out, place)
 
     def _reader(self, entry: StoredEntry, array: str) -> ChunkReader:
         of_subgrids = self._encoding[array]

@@ -82,8 +82,8 @@ def _typed_fence(_typing: Any) -> Any:  # noqa: ANN401
     return types.void(), generate
 
 
-_store: Any = intrinsic(_typed_store)
-_fence: Any = intrinsic(_typed_fence)
+store_past_caches: Any = intrinsic(_typed_store)
+fence: Any = intrinsic(_typed_fence)
 
 
 # Compiled on import: a worker that forks while a thread is in the compiler would wait for ever.
@@ -102,6 +102,6 @@ def _scatter(rows: Any, arena: Any, which: Any, number: Any, place: Any) -> int:
         if place[i] < 0 or place[i] >= arena.shape[0]:
             return i
         for j in range(rows.shape[1]):
-            _store(arena, place[i], j, rows[i, j])
-    _fence()
+            store_past_caches(arena, place[i], j, rows[i, j])
+    fence()
     return _DONE

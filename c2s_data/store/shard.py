@@ -10,7 +10,7 @@ chunk is then always an error and never zeros.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "ShardEncoder",
     "ShardIndex",
     "ShardSpec",
+    "bounds_of",
     "chunk_bounds",
     "decode_chunk",
     "decode_chunks",
@@ -197,9 +198,16 @@ def chunk_bounds(
     index: ShardIndex, chunks: range, where: str = "shard"
 ) -> Iterator[tuple[int, int, int]]:
     """Yield (number, first byte, end byte) of each chunk; `MissingChunkError` for an absent one."""
-    window = slice(chunks.start, chunks.stop)
-    offsets, sizes = index.offset[window].tolist(), index.nbytes[window].tolist()
-    for number, offset, nbytes in zip(chunks, offsets, sizes, strict=True):
+    yield from bounds_of(index, chunks, where)
+
+
+def bounds_of(
+    index: ShardIndex, numbers: Sequence[int], where: str = "shard"
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the same of any chunks, in their order."""
+    wanted = slice(numbers.start, numbers.stop) if isinstance(numbers, range) else list(numbers)
+    offsets, sizes = index.offset[wanted].tolist(), index.nbytes[wanted].tolist()
+    for number, offset, nbytes in zip(numbers, offsets, sizes, strict=True):
         if offset == MISSING:
             raise MissingChunkError(f"{where}: chunk {number} was never written; {REMEDY}")
         yield number, offset, offset + nbytes

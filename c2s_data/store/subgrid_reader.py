@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c2s_data.store.chunk_reader import ChunkReader, StoredChunk, is_local, place_of_array
-from c2s_data.store.scatter import scatter_rows
+from c2s_data.store.chunk_reader import ChunkReader, StoredRun, is_local, place_of_array
 from c2s_data.store.shard import ShardSpec
 
 if TYPE_CHECKING:
@@ -90,14 +89,16 @@ class SubgridReader:
         if out.shape != shape or out.dtype != self.spec.dtype or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.shape} {out.dtype}, not {shape} {self.spec.dtype}")
         rows = self.spec.chunk_shape[0]
-        for stored in self._stored_chunks(shard, start, stop):
-            number = stored.number
-            low, high = max(start, number * rows), min(stop, (number + 1) * rows)
-            if high - low == rows:
-                stored.decode(self.spec, out[low - start : high - start])
-            else:
-                chunk = stored.decoded(self.spec)
-                out[low - start : high - start] = chunk[low - number * rows : high - number * rows]
+        for run in self._runs(shard, start, stop):
+            for stored in run.chunks():
+                number = stored.number
+                low, high = max(start, number * rows), min(stop, (number + 1) * rows)
+                part = slice(low - start, high - start)
+                if high - low == rows:
+                    stored.decode(self.spec, out[part])
+                else:
+                    values = stored.decoded(self.spec)
+                    out[part] = values[low - number * rows : high - number * rows]
 
     def scatter_rows(
         self,
@@ -109,9 +110,6 @@ class SubgridReader:
         place: NDArray[np.int64],
     ) -> None:
         """Decode rows ``start`` to ``stop`` of a shard, each to a place of its own.
-
-        A chunk is decoded into a buffer that stays in the processor's cache, so each row crosses
-        the memory bus once.
 
         Parameters
         ----------
@@ -131,21 +129,16 @@ class SubgridReader:
         """
         if not len(which) == len(place) == stop - start:
             raise ValueError(f"{len(which)} and {len(place)} places for rows {start} to {stop}")
-        rows = self.spec.chunk_shape[0]
-        for stored in self._stored_chunks(shard, start, stop):
-            number = stored.number
-            low, high = max(start, number * rows), min(stop, (number + 1) * rows)
-            values = stored.decoded(self.spec)[low - number * rows : high - number * rows]
-            part = slice(low - start, high - start)
-            scatter_rows(values, arenas, which[part], place[part])
+        for run in self._runs(shard, start, stop):
+            run.scatter(self.spec, start, arenas, which, place)
 
-    def _stored_chunks(self, shard: int, start: int, stop: int) -> Iterator[StoredChunk]:
+    def _runs(self, shard: int, start: int, stop: int) -> Iterator[StoredRun]:
         if not 0 <= start <= stop <= self.spec.shard_shape[0]:
             raise ValueError(f"rows {start} to {stop} are outside a shard {self.spec.shard_shape}")
         rows = self.spec.chunk_shape[0]
         wanted = range(start // rows, -(-stop // rows)) if start < stop else range(0)
         used = self.spec.shard_shape[0] if self._rows_in_use is None else self._rows_in_use[shard]
-        return self._chunks.chunks((shard,), wanted, -(-int(used) // rows))
+        return self._chunks.runs((shard,), wanted, -(-int(used) // rows))
 
 
 def read_rows(

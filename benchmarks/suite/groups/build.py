@@ -8,6 +8,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,15 @@ import numpy as np
 from distributed import Client, LocalCluster
 from distributed.worker import logger as worker_logger
 
-from benchmarks.build import PUBLISHED_NBYTES, encoded_arrays, limit, on_one_core, ours, plain
+from benchmarks.build import (
+    PUBLISHED_NBYTES,
+    encoded_arrays,
+    limit,
+    on_one_core,
+    ours,
+    plain,
+    save_compressed,
+)
 from benchmarks.suite.limits import files_below
 from benchmarks.suite.made_store import make_catalog, plan_of
 from benchmarks.suite.rows import (
@@ -30,6 +40,7 @@ from benchmarks.suite.rows import (
 )
 from benchmarks.suite.size import Size
 from benchmarks.suite.turns import in_turns, seconds_of
+from c2s_data.build import run_entries
 from c2s_data.distribute import run_on_client
 from c2s_data.plan import Plan
 from c2s_data.store.begin import begin_store
@@ -69,13 +80,16 @@ def rows_of_one_map(size: Size, folder: Path) -> Iterator[Row]:
         "fuller": lambda: ours(fuller, folder),
     }
     seconds = in_turns(measures, size.repeats)
-    turns = size.pick(1, 2, size.repeats)
-    seconds["plain"] = [plain(map_gz, model, folder) for _ in range(turns)]
+    seconds["plain"] = [plain(map_gz, model, folder) for _ in range(size.pick(1, 2, 5))]
     voxels = plan.entries[0].shape_zyx[0]
     name = f"{voxels}³ map to subgrids, one core, preset paper"
     yield of_limit(name, seconds["ours"], seconds["limit"],
                    "inflating, encoding and writing the same bytes", goal=at_most(2))  # fmt: skip
     yield faster(name, seconds["ours"], seconds["plain"], "the published way", goal=at_least(10))
+    peer = "the published way with compressed .npz"
+    if size.name == "full":
+        packed = [plain(map_gz, model, folder, save_compressed)]
+        yield faster(name, seconds["ours"], packed, peer)
     yield without_figure(
         f"{name}, occupied subgrids alone", "the published way (goal ≥ 30)",
         "a build always writes all subgrids of a map",
@@ -133,9 +147,46 @@ def rows_of_workers(size: Size, folder: Path, n_cores: int) -> Iterator[Row]:
             n: stack.enter_context(Client(stack.enter_context(cluster_of(n)))) for n in (1, 2)
         }
         measures = {str(n): lambda n=n: build_seconds(clients[n], scratch, plan) for n in clients}
-        seconds = in_turns(measures, size.pick(1, 3, size.repeats))
+        alone = [stack.enter_context(builder(scratch / f"alone{i}", plan)) for i in range(2)]
+        measures["alone"] = lambda: both_seconds(alone)
+        seconds = in_turns(measures, size.few)
     yield faster(name, seconds["2"], seconds["1"], "1 worker", goal=at_least(1.8),
                  note=f"{n_maps} maps of {side}³")  # fmt: skip
+    yield of_limit(name, seconds["2"], seconds["alone"],
+                   "two processes that build half of the maps each and share nothing")  # fmt: skip
+
+
+@contextlib.contextmanager
+def builder(folder: Path, plan: Plan) -> Iterator[Connection]:
+    """Start a process that builds half of the maps into a store of its own whenever asked."""
+    here, there = Pipe()
+    process = get_context("spawn").Process(target=build_when_asked, args=(there, folder, plan))
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join()
+
+
+def build_when_asked(asked: Connection, folder: Path, plan: Plan) -> None:
+    with contextlib.suppress(EOFError):
+        while asked.recv():
+            shutil.rmtree(folder, ignore_errors=True)
+            objects = open_objects(folder)
+            begin_store(objects, plan)
+            run_entries(objects.url, plan, plan.buildable[::2], lambda outcome: None)
+            asked.send("built")
+
+
+def both_seconds(builders: list[Connection]) -> float:
+    started = time.perf_counter()
+    for one in builders:
+        one.send("build")
+    for one in builders:
+        one.recv()
+    return time.perf_counter() - started
 
 
 def cluster_of(n: int) -> LocalCluster:

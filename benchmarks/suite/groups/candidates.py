@@ -26,7 +26,7 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
                 lambda v=voxels: suppress_non_maxima(v, decode_offset_voxel=0.5)
             ),
         }
-        seconds = in_turns(measures, size.repeats)
+        seconds = in_turns(measures, size.few)
         for way, own in seconds.items():
             name = f"{make.__name__}, {len(voxels):,} voxels: {way}"
             yield figure(name, "s", own) if make is scattered else within(name, "s", own, GOAL_S)

@@ -46,7 +46,7 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
             notes[name] = ", ".join(f"{library} {v}" for library, v in process.versions.items())
             if name == "HDF5":
                 measures[_HDF5_BLOCKS] = partial(process.measure, "blocks")
-        found = in_turns(measures, size.repeats)
+        found = in_turns(measures, size.few)
     yield from compared_rows(found, notes)
     for name, reason in missing.items():
         yield without_figure(_NAME, name, reason)

@@ -40,7 +40,7 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
     measures: dict[str, Measure] = {
         name: timed(lambda script=script: run(script)) for name, script in scripts.items()
     }
-    seconds = in_turns(measures, size.repeats)
+    seconds = in_turns(measures, size.few)
     for name in (*_HELP, *_IMPORTS):
         base = _base_of(name)
         yield compared(name, "s", seconds[name], seconds[base], against=base, role="limit",

@@ -28,19 +28,19 @@ BATCH: Final = 32
 def rows(size: Size, folder: Path) -> Iterator[Row]:
     """Yield windows a second on one core against the goal scaled by the run's memcpy."""
     on_one_core()
-    store = built_store(folder, n_maps=size.pick(1, 4, 8), side=size.pick(80, 220, 220))
+    side = size.pick(80, 220, 220)
+    few = built_store(folder / "few", n_maps=size.pick(1, 2, 8), side=side)
+    store = built_store(folder / "many", n_maps=size.pick(1, 6, 16), side=side)
     options = {"batch_size": BATCH, "rank": 0, "world_size": 1, "threads": 1}
     bare = {"targets": (), **options}
     datasets: dict[str, SubgridDataset] = {
-        "density, 8 a subgrid": WindowDataset(store, per_subgrid=8, **bare),
+        "density, 8 a subgrid": WindowDataset(few, per_subgrid=8, **bare),
         "density, 1 a subgrid": WindowDataset(store, per_subgrid=1, **bare),
-        "with a mask, 8 a subgrid": WindowDataset(store, per_subgrid=8, **options),
-        "not turned, density, 8 a subgrid": WindowDataset(
-            store, per_subgrid=8, rotate=False, **bare
-        ),
+        "with a mask, 8 a subgrid": WindowDataset(few, per_subgrid=8, **options),
+        "not turned, density, 8 a subgrid": WindowDataset(few, per_subgrid=8, rotate=False, **bare),
         "subgrids": SubgridDataset(store, **bare),
     }
-    volumes = [open_store(store).read_map(e.entry_id, "density") for e in open_store(store).entries]
+    volumes = [open_store(few).read_map(e.entry_id, "density") for e in open_store(few).entries]
     measures = {
         name: rate_of(partial(read_loader, dataset, BATCH)) for name, dataset in datasets.items()
     }
