@@ -79,7 +79,7 @@ near = np.abs(ca_voxel_zyx[:, 0] - middle[0]) < 3
 figure, panel = plt.subplots(figsize=(6, 6), layout="constrained")
 panel.imshow(planes[0], cmap="gray", vmin=low, vmax=high, origin="lower")
 panel.scatter(ca_voxel_zyx[near, 2], ca_voxel_zyx[near, 1], s=14, color="#f2a33a")
-panel.set(title="C-alphas within 3 voxels of the plane", xlabel="x (voxel)", ylabel="y (voxel)")
+_ = panel.set(title="C-alphas within 3 voxels of the plane", xlabel="x (voxel)", ylabel="y (voxel)")
 
 # %% [markdown]
 # If the dots lie on bright spots, map and model are in the same place. If they do not, nothing that

@@ -61,7 +61,7 @@ for column in range(8):
 for panel in panels.ravel():
     panel.set_axis_off()
 panels[0, 0].set_title("density, brightest along z", loc="left")
-panels[1, 0].set_title("its C-alphas", loc="left")
+_ = panels[1, 0].set_title("its C-alphas", loc="left")
 
 # %% [markdown]
 # ## Train

@@ -66,7 +66,7 @@ panels[0].imshow(p_ca.max(axis=0), cmap="magma", origin="lower")
 panels[0].set(title="probability of C-alpha, greatest along z", xlabel="x (Å)", ylabel="y (Å)")
 panels[1].hist(to_next, bins=40, color="#5b6b7a")
 panels[1].axvline(3.8, color="#d1495b")
-panels[1].set(title="distance to the nearest other candidate", xlabel="Å", ylabel="candidates")
+_ = panels[1].set(title="distance to the nearest other candidate", xlabel="Å", ylabel="candidates")
 
 # %% [markdown]
 # ## The backbone

@@ -37,13 +37,17 @@ _GENERATED: Final = (
 
 
 def render_short(results: Results) -> str:
-    """Return what the README shows: the rows with a goal."""
+    """Return what the README shows: the rows with a goal, under the names of their groups."""
     rows = [row for row in results.rows if row.goal is not None]
     met = sum(row.met is True for row in rows)
     count = (
         f"{met} of {len(rows)} goals met. All rows: [benchmarks/results.md](benchmarks/results.md)."
     )
-    table = "\n".join([_HEAD, *(line(row, spread=False) for row in rows)])
+    table = _HEAD
+    for group, some in groupby(rows, key=lambda row: row.group):
+        table += "\n".join(
+            ["", f"| **{group}** | | | | |", *(line(row, spread=False) for row in some)]
+        )
     return "\n\n".join([about_text(results), table, count])
 
 
