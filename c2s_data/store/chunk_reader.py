@@ -22,7 +22,7 @@ from c2s_data.store.shard import (
     REMEDY,
     ShardIndex,
     ShardSpec,
-    bounds_of,
+    chunk_bounds,
     decode_chunk,
     shard_index,
 )
@@ -303,7 +303,7 @@ def _stretches(
     index: ShardIndex, numbers: Sequence[int], where: str, limit: Stretch
 ) -> Iterator[list[Bounds]]:
     """Group chunks by where they lie; every group is one read."""
-    bounds = sorted(bounds_of(index, numbers, where), key=lambda one: one[1])
+    bounds = sorted(chunk_bounds(index, numbers, where), key=lambda one: one[1])
     group: list[Bounds] = []
     for one in bounds:
         if group and not (

@@ -34,7 +34,6 @@ __all__ = [
     "ShardEncoder",
     "ShardIndex",
     "ShardSpec",
-    "bounds_of",
     "chunk_bounds",
     "decode_chunk",
     "decode_chunks",
@@ -195,16 +194,9 @@ def decode_shard(blob: Buffer, spec: ShardSpec, out: NDArray[Any], where: str = 
 
 
 def chunk_bounds(
-    index: ShardIndex, chunks: range, where: str = "shard"
-) -> Iterator[tuple[int, int, int]]:
-    """Yield (number, first byte, end byte) of each chunk; `MissingChunkError` for an absent one."""
-    yield from bounds_of(index, chunks, where)
-
-
-def bounds_of(
     index: ShardIndex, numbers: Sequence[int], where: str = "shard"
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield the same of any chunks, in their order."""
+    """Yield (number, first byte, end byte) of each chunk; `MissingChunkError` for an absent one."""
     wanted = slice(numbers.start, numbers.stop) if isinstance(numbers, range) else list(numbers)
     offsets, sizes = index.offset[wanted].tolist(), index.nbytes[wanted].tolist()
     for number, offset, nbytes in zip(numbers, offsets, sizes, strict=True):

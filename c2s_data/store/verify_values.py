@@ -205,9 +205,12 @@ class _Checking:
             for name in self._layout.arrays if level == 0 else ("density",):
                 values = self._map_array(f"{group}/s{level}/{name}", name, shape)
                 self._found.digests.append((f"s{level}/{name}", array_digest(values)))
-                whole = self._whole.pop(name) if level == 0 else values
-                if not np.array_equal(_bytes_of(values), _bytes_of(whole)):
-                    key = f"{group}/s0/{name}/c/0/0/0"
+                key = f"{group}/s{level}/{name}/c/0/0/0"
+                if np.isnan(values).any():  # equal to nothing, though its bytes may be
+                    self._fault("inconsistent", key, "holds voxels that are no numbers")
+                if level == 0 and not np.array_equal(
+                    _bytes_of(values), _bytes_of(self._whole.pop(name))
+                ):
                     self._fault("inconsistent", key, "not the map that the subgrids were cut from")
             for axis, n in zip("zyx", shape, strict=True):
                 centres = np.empty(n, np.float64)

@@ -100,6 +100,30 @@ def test_forged_lengths_are_refused_though_the_checksum_is_right(field: int, cha
     assert not decode_chunks_to(np.frombuffer(forged, np.uint8), bounds, out, np.array([0]))
 
 
+@pytest.mark.parametrize("compressor", ["lz4", "zstd"])
+def test_damage_under_a_right_checksum_ends_as_it_does_one_by_one(compressor: str) -> None:
+    spec = spec_of("f2", compressor, (16, 8, 8, 8))
+    blob, bounds, _ = chunks_of(spec, 1)
+    start, stop = bounds[0].tolist()
+    rng = np.random.default_rng(9)
+    refused = 0
+    for at in (*range(start, start + 32), *rng.integers(start, stop - 4, 600)):
+        forged = blob.copy()
+        forged[at] ^= rng.integers(1, 256)
+        forged[stop - 4 : stop] = np.frombuffer(crc_bytes(forged[start : stop - 4]), np.uint8)
+        at_once, alone = np.zeros((1, *spec.chunk_shape), "f2"), np.zeros(spec.chunk_shape, "f2")
+        decoded = decode_chunks_to(forged, bounds, at_once, np.array([0]))
+        try:
+            decode_chunk(forged[start:stop], spec, alone)
+        except CorruptChunkError:
+            assert not decoded
+            refused += 1
+        else:
+            assert decoded
+            assert at_once[0].tobytes() == alone.tobytes()
+    assert refused
+
+
 @pytest.mark.parametrize("move", [(-100, 0), (0, 10**6), (10**6, 10**6), (0, -(10**6)), (30, 0)])
 def test_bounds_outside_the_bytes_are_refused(move: tuple[int, int]) -> None:
     blob, bounds, _ = chunks_of(spec_of("f2"))

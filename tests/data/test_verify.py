@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import grown_store
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -191,6 +192,25 @@ def test_full_holds_the_map_against_its_subgrids(monkeypatch) -> None:
     fault = only_fault(objects, "full")
     assert (fault.kind, fault.entry) == ("inconsistent", "MADE-1")
     assert fault.key == "maps/MADE-1/s0/density/c/0/0/0"
+
+
+def test_full_finds_voxels_that_are_no_numbers_though_map_and_subgrids_agree(monkeypatch) -> None:
+    plain = grown_store.made_map
+
+    def with_nan(planned, config):
+        made = plain(planned, config)
+        if planned.entry_id == "MADE-1":
+            made.density_zyx[1, 2, 3] = np.nan
+        return made
+
+    monkeypatch.setattr(grown_store, "made_map", with_nan)
+    objects = MemoryObjects()
+    make_first_generation(objects, density_dtype="float32")
+    assert verify(objects).faults == ()
+    faults = verify(objects, "full").faults
+    assert {(fault.kind, fault.entry) for fault in faults} == {("inconsistent", "MADE-1")}
+    assert faults[0].key == "maps/MADE-1/s0/density/c/0/0/0"
+    assert all("no numbers" in fault.message for fault in faults)
 
 
 def test_full_recomputes_index_and_counts(monkeypatch) -> None:

@@ -147,7 +147,7 @@ def rows_of_workers(size: Size, folder: Path, n_cores: int) -> Iterator[Row]:
             n: stack.enter_context(Client(stack.enter_context(cluster_of(n)))) for n in (1, 2)
         }
         measures = {str(n): lambda n=n: build_seconds(clients[n], scratch, plan) for n in clients}
-        alone = [stack.enter_context(builder(scratch / f"alone{i}", plan)) for i in range(2)]
+        alone = [stack.enter_context(builder(scratch / f"alone{i}", plan, i)) for i in range(2)]
         measures["alone"] = lambda: both_seconds(alone)
         seconds = in_turns(measures, size.few)
     yield faster(name, seconds["2"], seconds["1"], "1 worker", goal=at_least(1.8),
@@ -157,10 +157,12 @@ def rows_of_workers(size: Size, folder: Path, n_cores: int) -> Iterator[Row]:
 
 
 @contextlib.contextmanager
-def builder(folder: Path, plan: Plan) -> Iterator[Connection]:
+def builder(folder: Path, plan: Plan, half: int) -> Iterator[Connection]:
     """Start a process that builds half of the maps into a store of its own whenever asked."""
     here, there = Pipe()
-    process = get_context("spawn").Process(target=build_when_asked, args=(there, folder, plan))
+    process = get_context("spawn").Process(
+        target=build_when_asked, args=(there, folder, plan, half)
+    )
     process.start()
     there.close()
     try:
@@ -170,13 +172,21 @@ def builder(folder: Path, plan: Plan) -> Iterator[Connection]:
         process.join()
 
 
-def build_when_asked(asked: Connection, folder: Path, plan: Plan) -> None:
+def build_when_asked(asked: Connection, folder: Path, plan: Plan, half: int) -> None:
+    failures: list[object] = []
     with contextlib.suppress(EOFError):
         while asked.recv():
             shutil.rmtree(folder, ignore_errors=True)
             objects = open_objects(folder)
             begin_store(objects, plan)
-            run_entries(objects.url, plan, plan.buildable[::2], lambda outcome: None)
+            failures.clear()
+            run_entries(
+                objects.url,
+                plan,
+                plan.buildable[half::2],
+                lambda outcome: failures.append(outcome.failure),
+            )
+            assert not any(failures), failures
             asked.send("built")
 
 
