@@ -85,7 +85,8 @@ class BuildConfig(BaseModel):
     """``files``: masks that lie beside a map, as published, are taken as they are."""
     box: int = Field(default=BOX, ge=2, le=256)
     core: int = Field(default=CORE, ge=1, le=256)
-    compressor: Literal["lz4", "zstd"] = "lz4"
+    compressor: Literal["lz4", "zstd", "none"] = "lz4"
+    """``none``: density is stored as it is; masks, nearly all zeros, are compressed by lz4."""
     non_finite: Literal["refuse", "zero"] = "refuse"
     """``zero``: nan and infinite voxels of a map become 0 and are counted in the entry's notes."""
 

@@ -15,7 +15,14 @@ from typing import Any, Final
 
 from c2s_data.config import BuildConfig, fingerprint
 from c2s_data.errors import ConfigError, MapError, MapReason
-from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD, masks_of
+from c2s_data.schema import (
+    BOX,
+    MAP_CHUNK,
+    MAP_SHARD_MAX,
+    SUBGRIDS_PER_CHUNK,
+    SUBGRIDS_PER_SHARD,
+    masks_of,
+)
 from c2s_data.sources.catalog import CatalogEntry
 from c2s_data.sources.density_map import MAX_VOXELS, read_map_header
 from c2s_data.sources.file_digest import digest_of_ends, digest_of_file
@@ -34,6 +41,7 @@ DROPPED: Final = "dropped"
 built: by its owner, with other inputs, or because it left the catalog."""
 DEFAULT_TASK_MEMORY: Final = 1_500_000_000
 _BYTES_AN_ATOM: Final = 20  # of a gzipped mmCIF file; a plain one has four times as many
+_PLAIN_CHUNK_BYTES: Final = 20  # beside its values: 4 of checksum, 16 of its place in the index
 
 
 @dataclass(frozen=True)
@@ -258,7 +266,9 @@ def _plan_entry(
         message = f"{error.filename}: cannot be read: {error.strerror}; mend it and plan again"
         return replace(bare, failure=Failure("plan", "unreadable", message))
     n_subgrids = n_windows(shape_zyx, config.core)
-    rows = min(rows_per_shard(config.box), n_subgrids)
+    rows = rows_per_shard(config.box)
+    if config.compressor != "none":  # padding that is not compressed takes memory too
+        rows = min(rows, n_subgrids)
     sizes = header.shape_zyx, shape_zyx, config, rows, model_bytes // _BYTES_AN_ATOM
     memory = predicted_memory(*sizes)
     paged = memory > task_memory_bytes
@@ -320,16 +330,38 @@ def predicted_store_bytes(
     file is compressed says how much of the map is empty, masked or coarsely rounded; a map that is
     not compressed is taken as noise throughout. The share of voxels below zero, which are cut off,
     is not known from a header. The coefficients were fitted to eleven real and eleven simulated
-    maps: a store of several comes out within 25 %, a single map within a factor of two.
+    maps: a store of several comes out within 25 %, a single map within a factor of two. Of density
+    that is not compressed every byte is known.
     """
     item = 2 if config.density_dtype == "float16" else 4
     fullness = min(1.0, map_bytes / source_bytes)
-    fast = config.compressor == "lz4"
+    fast = config.compressor != "zstd"
+    labels = 340_000 + 830 * n_subgrids if fast else 130_000 + 280 * n_subgrids
+    if config.compressor == "none":
+        return _plain_density_bytes(shape_zyx, n_subgrids, config) + labels
     ratio = (0.75 if fast else 0.68) * fullness**1.1
     # The map itself with its coarser levels, and what of it lies in each subgrid.
     voxels = math.prod(shape_zyx) * 8 // 7 + voxels_in_windows(shape_zyx, config.box, config.core)
-    labels = 340_000 + 830 * n_subgrids if fast else 130_000 + 280 * n_subgrids
     return int(voxels * item * ratio) + labels
+
+
+def _plain_density_bytes(
+    shape_zyx: tuple[int, int, int], n_subgrids: int, config: BuildConfig
+) -> int:
+    """Return the bytes of all density of one map, uncompressed: whole shards, padding included."""
+    item = 2 if config.density_dtype == "float16" else 4
+    rows = rows_per_shard(config.box)
+    n_shards = -(-n_subgrids // rows)
+    voxels = n_shards * rows * config.box**3
+    n_chunks = n_shards * rows // rows_per_chunk(config.box)
+    for shape in ([n // 2**level for n in shape_zyx] for level in range(3)):
+        # Above 512 voxels every shard of an axis has 512, the last one too.
+        steps = [MAP_CHUNK if n <= MAP_SHARD_MAX else MAP_SHARD_MAX for n in shape]
+        stored = math.prod(-(-n // step) * step for n, step in zip(shape, steps, strict=True))
+        n_shards += math.prod(-(-n // MAP_SHARD_MAX) for n in shape)
+        voxels += stored
+        n_chunks += stored // MAP_CHUNK**3
+    return voxels * item + n_chunks * _PLAIN_CHUNK_BYTES + 4 * n_shards
 
 
 def identity(planned: PlannedEntry, config: BuildConfig) -> dict[str, Any]:

@@ -43,7 +43,11 @@ CONFIG_OPTIONS: Final[Mapping[str, Any]] = {
     "quality": _switch("Measure how well map and model fit; columns of the catalog."),
     "gate": _text("A bad fit of map and model: off, warn or drop the entry."),
     "density_dtype": _text("float16, or float32 at twice the bytes, as neuroglancer needs it."),
-    "compressor": _text("lz4 (fast) or zstd (smaller).", "lz4", "--codec"),
+    "compressor": _text(
+        "lz4 (fast), zstd (smaller) or none (density uncompressed, masks by lz4).",
+        "lz4",
+        "--codec",
+    ),
     "non_finite": _text(
         "Voxels that are nan or infinite: refuse the map, or zero them and count.", "refuse"
     ),

@@ -103,9 +103,11 @@ def _sharding(codecs: Any) -> Mapping[str, Any]:  # noqa: ANN401 - parsed JSON
 
 def _compressor(codecs: Any, dtype: np.dtype[Any]) -> str:  # noqa: ANN401 - parsed JSON
     names = [codec["name"] for codec in codecs]
-    if names != ["bytes", "blosc", "crc32c"]:
+    if names not in (["bytes", "blosc", "crc32c"], ["bytes", "crc32c"]):
         _refuse(f"codecs {names} in sharding_indexed are not those of a store")
     _check_little(codecs[0], dtype.itemsize)
+    if "blosc" not in names:
+        return "none"
     blosc = codecs[1]["configuration"]
     found = (blosc["cname"], blosc["shuffle"], blosc.get("typesize", dtype.itemsize))
     if found[0] not in COMPRESSORS or found[1:] != ("shuffle", dtype.itemsize):

@@ -113,7 +113,7 @@ class StoredRun(NamedTuple):
         CorruptChunkError
             A checksum or a length is wrong.
         """
-        if not decode_chunks_to(self.data, self._inside(), out, place):
+        if spec.is_plain or not decode_chunks_to(self.data, self._inside(), out, place):
             for stored, here in zip(self.chunks(), place.tolist(), strict=True):
                 stored.decode(spec, out[here])
 
@@ -147,7 +147,7 @@ class StoredRun(NamedTuple):
             Places do not fit.
         """
         rows = spec.chunk_shape[0]
-        if len(arenas) == 1:
+        if len(arenas) == 1 and not spec.is_plain:
             chunk = thread_buffer("chunk", spec.chunk_nbytes).view(spec.dtype)
             first = np.array([number * rows - start for number, _, _ in self.bounds])
             values = chunk.reshape(spec.chunk_shape)

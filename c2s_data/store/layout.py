@@ -29,7 +29,7 @@ from c2s_data.store.documents import (
     plain_array_document,
     sharded_array_document,
 )
-from c2s_data.store.shard import ShardSpec
+from c2s_data.store.shard import Compressor, ShardSpec
 
 PLAN: Final = "_c2s/plan.json"
 LINEAGE: Final = "_c2s/lineage.json"
@@ -85,7 +85,7 @@ class Layout:
     box: int
     core: int
     density_dtype: Literal["float16", "float32"]
-    compressor: Literal["lz4", "zstd"]
+    compressor: Compressor
     masks: tuple[str, ...] = MASKS
 
     @classmethod
@@ -113,6 +113,16 @@ class Layout:
         """Return the element type of ``density`` or a mask."""
         return np.dtype(self.density_dtype if array == "density" else "uint8")
 
+    def compressor_of(self, array: str) -> Compressor:
+        """Return how chunks of ``density`` or a mask are compressed, of subgrids and maps alike.
+
+        Masks are nearly all zeros, so under ``none`` they are compressed still: plain they would
+        take twice the bytes of the density, and decoding zeros costs next to nothing.
+        """
+        if array != "density" and self.compressor == "none":
+            return "lz4"
+        return self.compressor
+
     def subgrid_spec(self, array: str) -> ShardSpec:
         """Return how shards of ``subgrids/<array>`` are encoded."""
         box = (self.box,) * 3
@@ -120,13 +130,13 @@ class Layout:
             (self.shard_rows, *box),
             (rows_per_chunk(self.box), *box),
             self.dtype(array),
-            self.compressor,
+            self.compressor_of(array),
         )
 
     def map_spec(self, array: str, shape_zyx: Triple) -> ShardSpec:
         """Return how ``maps/<entry>/s*/<array>`` is encoded: one shard up to 512^3 voxels."""
         shard = map_shard_shape(shape_zyx)
-        return ShardSpec(shard, (MAP_CHUNK,) * 3, self.dtype(array), self.compressor)
+        return ShardSpec(shard, (MAP_CHUNK,) * 3, self.dtype(array), self.compressor_of(array))
 
     def subgrids_group(self, n_rows: int, attributes: dict[str, Any]) -> Document:
         """Return the consolidated document of the group ``subgrids``."""

@@ -3,8 +3,8 @@
 A shard is its encoded chunks one after another, then the index: for every chunk of the grid, in
 C order, its offset and its size as little-endian uint64, then the crc32c of the index (Zarr v3
 core specification, sharding codec). Each chunk is little-endian bytes, blosc, crc32c last, so a
-changed byte is found before it is decompressed. All chunks are written, empty ones too: a missing
-chunk is then always an error and never zeros.
+changed byte is found before it is decompressed; under ``none`` there is no blosc. All chunks are
+written, empty ones too: a missing chunk is then always an error and never zeros.
 """
 
 from __future__ import annotations
@@ -110,13 +110,19 @@ def decode_chunk(
     """
     data = _as_bytes(blob)
     body, crc = data[:-CRC_NBYTES], data[-CRC_NBYTES:]
-    if body.size < _BLOSC_HEADER.size or crc.tobytes() != crc_bytes(body):
+    header_nbytes = 0 if spec.is_plain else _BLOSC_HEADER.size
+    if body.size < header_nbytes or crc.tobytes() != crc_bytes(body):
         raise CorruptChunkError(f"{where}: chunk {number} fails its crc32c; {REMEDY}")
-    *_, nbytes, _, cbytes = _BLOSC_HEADER.unpack_from(body.data)
+    nbytes = cbytes = body.size
+    if not spec.is_plain:
+        *_, nbytes, _, cbytes = _BLOSC_HEADER.unpack_from(body.data)
     if nbytes != spec.chunk_nbytes or cbytes != body.size or out.nbytes != nbytes:
         raise CorruptChunkError(
             f"{where}: chunk {number} holds {nbytes} bytes, not {spec.chunk_nbytes}; {REMEDY}"
         )
+    if spec.is_plain:
+        out.reshape(-1, copy=False).view(np.uint8)[...] = body
+        return
     try:
         blosc.decompress(body, out)
     except (RuntimeError, ValueError) as error:

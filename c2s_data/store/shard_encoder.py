@@ -113,7 +113,8 @@ class ShardEncoder:
         ValueError
             Too few or too many chunks, or one of them does not fit.
         """
-        most = spec.n_chunks * (spec.chunk_nbytes + blosc.MAX_OVERHEAD + CRC_NBYTES)
+        overhead = CRC_NBYTES if spec.is_plain else blosc.MAX_OVERHEAD + CRC_NBYTES
+        most = spec.n_chunks * (spec.chunk_nbytes + overhead)
         if self._shard.size < most + spec.index_nbytes:
             self._shard = np.empty(most + spec.index_nbytes, np.uint8)
         shard = self._shard.data
@@ -178,9 +179,12 @@ def crc_bytes(data: Any) -> bytes:  # noqa: ANN401 - bytes or array, whatever cr
     return int(google_crc32c.value(data)).to_bytes(CRC_NBYTES, "little")
 
 
-def _encode(chunk: NDArray[Any], spec: ShardSpec) -> tuple[bytes, bytes]:
+def _encode(chunk: NDArray[Any], spec: ShardSpec) -> tuple[bytes | memoryview, bytes]:
     if chunk.dtype != spec.dtype or chunk.shape != spec.chunk_shape:
         raise ValueError(f"values {chunk.shape} {chunk.dtype} are no chunk {spec.chunk_shape}")
+    if spec.is_plain:  # a view, so that the values are copied once, into the shard
+        values = chunk.reshape(-1).view(np.uint8)
+        return values.data, crc_bytes(values)
     body: bytes = blosc.compress(
         chunk,
         spec.compressor.encode(),
@@ -193,7 +197,7 @@ def _encode(chunk: NDArray[Any], spec: ShardSpec) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=32)
-def _encoded_zeros(spec: ShardSpec) -> tuple[bytes, bytes]:
+def _encoded_zeros(spec: ShardSpec) -> tuple[bytes | memoryview, bytes]:
     return _encode(np.zeros(spec.chunk_shape, spec.dtype), spec)
 
 

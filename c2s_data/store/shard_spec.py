@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
 from c2s_data.store.array_metadata import read_encoding
 
-Compressor = Literal["lz4", "zstd"]
+Compressor = Literal["lz4", "zstd", "none"]
 
 CLEVEL: Final[Mapping[str, int]] = {"lz4": 9, "zstd": 1}
 """Measured on noisy float16 density: lz4 level 9 is 7 % smaller than 5 and decodes as fast; zstd
@@ -31,7 +31,8 @@ class ShardSpec:
     dtype
         Element type; stored little-endian.
     compressor
-        ``lz4`` (fast to decode) or ``zstd`` (a third smaller).
+        ``lz4`` (fast to decode), ``zstd`` (a third smaller) or ``none`` (the values themselves,
+        followed by their checksum).
 
     Raises
     ------
@@ -54,7 +55,7 @@ class ShardSpec:
                 f"shard {self.shard_shape} is no multiple of chunk {self.chunk_shape}; "
                 "round every side of the shard up to whole chunks"
             )
-        if self.dtype.kind not in "iuf" or self.compressor not in CLEVEL:
+        if self.dtype.kind not in "iuf" or self.compressor not in get_args(Compressor):
             raise ValueError(f"no shard of {self.dtype} with {self.compressor}: use numbers, lz4")
 
     @cached_property
@@ -71,6 +72,11 @@ class ShardSpec:
     def chunk_nbytes(self) -> int:
         """Bytes of one decoded chunk."""
         return math.prod(self.chunk_shape) * self.dtype.itemsize
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether chunks are not compressed: each takes its `chunk_nbytes` and a checksum."""
+        return self.compressor == "none"
 
     @cached_property
     def index_nbytes(self) -> int:
@@ -91,21 +97,21 @@ class ShardSpec:
             "fill_value": 0,
             "filters": None,
             "serializer": {"name": "bytes", "configuration": {"endian": "little"}},
-            "compressors": (
-                {
-                    "name": "blosc",
-                    "configuration": {
-                        "cname": self.compressor,
-                        "clevel": CLEVEL[self.compressor],
-                        "shuffle": "shuffle",
-                        "typesize": self.dtype.itemsize,
-                        "blocksize": 0,
-                    },
-                },
-                {"name": "crc32c"},
-            ),
+            "compressors": (*self._blosc(), {"name": "crc32c"}),
             "config": {"write_empty_chunks": True},
         }
+
+    def _blosc(self) -> list[dict[str, Any]]:
+        if self.is_plain:
+            return []
+        options = {
+            "cname": self.compressor,
+            "clevel": CLEVEL[self.compressor],
+            "shuffle": "shuffle",
+            "typesize": self.dtype.itemsize,
+            "blocksize": 0,
+        }
+        return [{"name": "blosc", "configuration": options}]
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> ShardSpec:

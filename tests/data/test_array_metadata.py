@@ -123,6 +123,36 @@ def test_what_changes_nothing_about_the_bytes_is_read(path: tuple[str, ...], val
     assert ShardSpec.from_metadata(changed(path, value)) == SPEC
 
 
+def test_chunks_without_a_compressor_keep_their_checksum() -> None:
+    inner = (*SHARDING, "codecs")
+    little, blosc, crc32c = SOUND["codecs"][0]["configuration"]["codecs"]
+    plain = ShardSpec.from_metadata(changed(inner, [little, crc32c]))
+    assert plain == ShardSpec(SPEC.shard_shape, SPEC.chunk_shape, SPEC.dtype, "none")
+    document = sharded_array_document((30, 5, 4, 3), plain, ("subgrid", "z", "y", "x"), {})
+    assert document == changed(inner, [little, crc32c])
+    big = {"name": "bytes", "configuration": {"endian": "big"}}
+    for codecs in (
+        [little],
+        [crc32c],
+        [crc32c, little],
+        [little, crc32c, crc32c],
+        [little, crc32c, blosc],
+        [big, crc32c],
+        [{"name": "bytes"}, crc32c],
+        [little, {"name": "adler32"}],
+    ):
+        with pytest.raises(StoreError, match="no c2s_data wrote"):
+            ShardSpec.from_metadata(changed(inner, codecs))
+
+
+def test_a_plain_array_of_bytes_has_no_byte_order() -> None:
+    spec = ShardSpec((4, 6), (2, 3), np.dtype("u1"), "none")
+    document = sharded_array_document((7, 6), spec, ("a", "b"), {})
+    assert ShardSpec.from_metadata(document) == spec
+    document["codecs"][0]["configuration"]["codecs"][0] = {"name": "bytes"}
+    assert ShardSpec.from_metadata(document) == spec
+
+
 def test_chunks_up_to_256_mebibytes() -> None:
     side, largest = 2**22, 2**20 * 256 // 2
     for rows, fits in ((largest, True), (largest + 1, False)):

@@ -190,7 +190,7 @@ specs = st.builds(
     st.tuples(*[st.integers(1, 5)] * 3),
     st.tuples(*[st.integers(1, 3)] * 3),
     st.sampled_from(["f2", "f4", "u1"]),
-    st.sampled_from(["lz4", "zstd"]),
+    st.sampled_from(["lz4", "zstd", "none"]),
 )
 
 

@@ -88,6 +88,17 @@ def test_too_large_for_a_task_is_paged_or_refused_without_reading_it(
     assert (refused.n_subgrids, refused.paged) == (0, False)
 
 
+def test_padding_that_is_not_compressed_is_counted(catalog: list[CatalogEntry]) -> None:
+    lz4, plain = (make_plan(catalog, make_config(compressor=codec)) for codec in ("lz4", "none"))
+    small, other = lz4.entries[3], plain.entries[3]
+    assert small.n_subgrids == other.n_subgrids == 1 * 2 * 2
+    shard = 512 * 32**3 * 2
+    assert small.predicted_bytes < shard < other.predicted_bytes < 1.1 * shard
+    # A task writes one shard and holds it twice more while the next one is made.
+    added = other.predicted_memory_bytes - small.predicted_memory_bytes
+    assert added == pytest.approx(3 * shard, rel=0.02)
+
+
 def test_what_goes_through_files_is_told(catalog: list[CatalogEntry]) -> None:
     config, out = make_config("paper"), io.StringIO()
     plan = make_plan(catalog, config)

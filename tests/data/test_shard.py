@@ -26,7 +26,8 @@ from c2s_data.store.shard import (
 ROWS = ShardSpec((12, 5, 4, 3), (4, 5, 4, 3), np.dtype("f2"))
 BOX = ShardSpec((8, 12, 6), (4, 4, 3), np.dtype("f4"), "zstd")
 MASK = ShardSpec((8, 6, 7, 5), (2, 6, 7, 5), np.dtype("u1"))
-SPECS = [ROWS, BOX, MASK]
+PLAIN = ShardSpec((6, 10, 9), (3, 5, 9), np.dtype("f2"), "none")
+SPECS = [ROWS, BOX, MASK, PLAIN]
 
 
 def noise(shape: tuple[int, ...], dtype: np.dtype, seed: int = 0) -> np.ndarray:
@@ -218,8 +219,9 @@ def test_a_run_of_chunks_is_decoded_from_part_of_the_object():
     np.testing.assert_array_equal(out.reshape(4, 6, 7, 5), values[2:6])
 
 
-def test_every_flipped_byte_is_found():
-    spec = ShardSpec((4, 3, 2), (2, 3, 2), np.dtype("f2"))
+@pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
+def test_every_flipped_byte_is_found(compressor):
+    spec = ShardSpec((4, 3, 2), (2, 3, 2), np.dtype("f2"), compressor)
     blob = encode_shard(noise(spec.shard_shape, spec.dtype), spec)
     out = np.empty(spec.shard_shape, spec.dtype)
     for position in range(len(blob)):
@@ -227,6 +229,9 @@ def test_every_flipped_byte_is_found():
         changed[position] ^= 1 << (position % 8)
         with pytest.raises(CorruptChunkError):
             decode_shard(changed, spec, out)
+    for end in range(len(blob)):
+        with pytest.raises(CorruptChunkError):
+            decode_shard(blob[:end], spec, out)
 
 
 def test_errors_name_object_and_chunk():
@@ -281,6 +286,10 @@ def test_the_spec_comes_back_from_the_metadata_that_zarr_wrote(tmp_path):
         document = json.loads((tmp_path / str(number) / "zarr.json").read_text())
         assert ShardSpec.from_metadata(document) == spec
         (sharding,) = document["codecs"]
+        if spec is PLAIN:
+            names = [codec["name"] for codec in sharding["configuration"]["codecs"]]
+            assert names == ["bytes", "crc32c"]
+            continue
         blosc = sharding["configuration"]["codecs"][1]
         assert blosc["configuration"]["shuffle"] == "shuffle"
         assert blosc["configuration"]["typesize"] == spec.dtype.itemsize
@@ -291,7 +300,9 @@ def test_the_spec_comes_back_from_the_metadata_that_zarr_wrote(tmp_path):
     ("change", "value"),
     [
         ("shards", None),
-        ("compressors", ({"name": "crc32c"},)),
+        ("compressors", ()),
+        ("compressors", BOX.zarr_codecs()["compressors"][:1]),
+        ("compressors", ({"name": "crc32c"},) * 2),
         ("compressors", ({"name": "gzip", "configuration": {"level": 1}},)),
         ("serializer", {"name": "bytes", "configuration": {"endian": "big"}}),
     ],

@@ -335,8 +335,9 @@ def test_lost_and_changed_objects_are_errors_and_never_zeros(tmp_path: Path, fol
         open_store(path)
 
 
-def test_other_boxes_and_zstd_round_trip(tmp_path: Path) -> None:
-    config = make_config("released", box=16, core=10, compressor="zstd")
+@pytest.mark.parametrize("compressor", ["zstd", "none"])
+def test_other_boxes_and_codecs_round_trip(tmp_path: Path, compressor: str) -> None:
+    config = make_config("released", box=16, core=10, compressor=compressor)
     plan = made_plan(config)
     path = tmp_path / "small.zarr"
     write(path, plan)

@@ -136,10 +136,11 @@ OPTIONS = [
     {"preset": "recommended", "compressor": "zstd"},
     {"preset": "paper"},
     {"preset": "released"},  # float32
+    {"preset": "paper", "compressor": "none"},
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS[: chosen(1, 4)], ids=lambda o: "-".join(o.values()))
+@pytest.mark.parametrize("options", OPTIONS[: chosen(1, 5)], ids=lambda o: "-".join(o.values()))
 def test_the_estimate_of_simulated_maps_is_within_a_quarter(
     options: dict[str, str], demo_catalog: Path, tiny_catalog: Path, tmp_path: Path, row
 ) -> None:
@@ -151,7 +152,7 @@ def test_the_estimate_of_simulated_maps_is_within_a_quarter(
     row("D2", "estimate of a store", 2, 0, "within 25 % of its size")
 
 
-@pytest.mark.parametrize("options", OPTIONS[: chosen(1, 4)], ids=lambda o: "-".join(o.values()))
+@pytest.mark.parametrize("options", OPTIONS[: chosen(1, 5)], ids=lambda o: "-".join(o.values()))
 def test_the_estimate_of_real_maps_is_within_a_quarter(
     options: dict[str, str],
     shared_data: Path,
