@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,7 +76,7 @@ def at(store: Any, url: str) -> Any:  # noqa: ANN401 - a stand-in store
         SimpleNamespace(**vars(entry) | {"n_occupied": entry.n_subgrids // 3})
         for entry in store.entries
     ]
-    return SimpleNamespace(**vars(store) | {"url": url, "entries": entries})
+    return replace(store, url=url, entries=entries)
 
 
 def read_whole(keys: list[str], url: str) -> None:

@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +42,26 @@ from c2s_model.data import SubgridDataset
 Row = dict[str, Any]
 GOAL_OF_LIMIT, GOAL_OF_NPZ = 0.8, 8.0
 ARRAYS = ("density", "atom")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What the loader asks of a store, and nothing else; it can be sent to other processes."""
+
+    url: str
+    entries: list[Any]
+    columns: tuple[np.ndarray, np.ndarray, None]
+    specs: dict[str, ShardSpec]
+    generation: int = 1
+    fingerprint: str = "0" * 64
+
+    def index(self) -> tuple[np.ndarray, np.ndarray, None]:
+        """Return map and corner of each row."""
+        return self.columns
+
+    def subgrid_spec(self, array: str) -> ShardSpec:
+        """Return how an array is stored."""
+        return self.specs[array]
 
 
 def noisy_map(side: int, seed: int) -> np.ndarray:
@@ -82,15 +103,9 @@ def write_store(folder: Path, n_maps: int, compressor: Compressor) -> Callable[[
         map_index.append(np.full(padded, number, np.int32))
         corners_of.append(np.resize(corners, (padded, 3)))
         first += padded
-    index = np.concatenate(map_index), np.concatenate(corners_of), None
-    return lambda: SimpleNamespace(
-        url=str(folder),
-        generation=1,
-        fingerprint="0" * 64,
-        entries=entries,
-        index=lambda: index,
-        subgrid_spec=specs.__getitem__,
-    )
+    columns = np.concatenate(map_index), np.concatenate(corners_of), None
+    # A lambda could not be sent to workers that are started anew.
+    return partial(replace, StandIn(str(folder), entries, columns, specs))
 
 
 def put_shards(folder: Path, values: np.ndarray, spec: ShardSpec, first: int) -> None:
@@ -119,6 +134,10 @@ def read_loader(dataset: SubgridDataset, batch_size: int) -> int:
         assert len(batch["density"]) <= batch_size
     dataset.set_epoch(dataset.epoch + 1)
     return n
+
+
+def read_workers(loader: DataLoader[Any]) -> int:
+    return sum(len(batch["density"]) for batch in loader)
 
 
 def chunks_of(path: Path, spec: ShardSpec, n_chunks: int, buffer: np.ndarray) -> Iterator[Any]:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,6 +48,8 @@ from c2s_data.store.begin import begin_store
 from c2s_data.store.objects import open_objects
 
 VOXEL_A: Final = 0.7334
+OCCUPIED_GOAL: Final = 30
+"""How many times as fast as the published way occupied subgrids alone were to be."""
 MEMORY: Final = Path("/dev/shm")
 
 
@@ -77,6 +80,7 @@ def rows_of_one_map(size: Size, folder: Path) -> Iterator[Row]:
     measures = {
         "ours": lambda: ours(plan, folder),
         "limit": least,
+        "inflating": lambda: limit(map_gz, side**3 * 4 + 1024, []),
         "fuller": lambda: ours(fuller, folder),
     }
     seconds = in_turns(measures, size.repeats)
@@ -90,12 +94,20 @@ def rows_of_one_map(size: Size, folder: Path) -> Iterator[Row]:
     if size.name == "full":
         packed = [plain(map_gz, model, folder, save_compressed)]
         yield faster(name, seconds["ours"], packed, peer)
-    yield without_figure(
-        f"{name}, occupied subgrids alone", "the published way (goal ≥ 30)",
-        "a build always writes all subgrids of a map",
-    )  # fmt: skip
+    yield row_of_inflating(
+        f"{voxels}³ map, inflating alone", seconds["inflating"], seconds["plain"]
+    )
     yield compared("the same under recommended (splines, quality)", "s", seconds["fuller"],
                    seconds["ours"], against="preset paper", better="lower")  # fmt: skip
+
+
+def row_of_inflating(name: str, inflating_s: list[float], published_s: list[float]) -> Row:
+    """Return the most that any way that reads the file can gain; it is no figure of ours."""
+    row = faster(name, inflating_s, published_s, "the published way")
+    assert row.ratio is not None
+    reach = "beyond" if row.ratio < OCCUPIED_GOAL else "within"
+    note = f"{OCCUPIED_GOAL} x, for occupied subgrids alone, is {reach} what it leaves"
+    return replace(row, better=None, note=note)
 
 
 def rows_of_bytes(store: Path, plan: Plan) -> Iterator[Row]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.suite.results import ROOT
@@ -21,13 +24,21 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
                              "no SeaweedFS here; `make test-cloud` installs it")  # fmt: skip
         return
     from benchmarks.cloud import bucket, build_samples, loader_samples, traffic_rows
-    from benchmarks.suite.cloud_rows import build_row, loader_rows, traffic_row
+    from benchmarks.suite.cloud_rows import (
+        build_row,
+        loader_rows,
+        traffic_row,
+        worker_rows,
+        worker_samples,
+    )
 
     with bucket() as url:
         n_maps, side = size.pick((1, 120), (8, 220), (8, 300))
         store = folder / "store"
         local, remote, found = loader_samples(store, f"{url}/loader", n_maps, size.repeats)
         yield from loader_rows(found)
+        counts = [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
+        yield from worker_rows(worker_samples(partial(replace, remote), counts, size.repeats))
         for row in traffic_rows(local, remote, store):
             yield traffic_row(row)
         yield build_row(build_samples(folder, f"{url}/builds", side, size.pick(1, 2, 5)))

@@ -14,7 +14,15 @@ import numpy as np
 from numcodecs import blosc
 from torch.utils.data import DataLoader
 
-from benchmarks.loader import ARRAYS, chunks_of, read_loader, read_npz, write_npz, write_store
+from benchmarks.loader import (
+    ARRAYS,
+    chunks_of,
+    read_loader,
+    read_npz,
+    read_workers,
+    write_npz,
+    write_store,
+)
 from benchmarks.suite.limits import files_below, read_whole
 from benchmarks.suite.rows import Row, at_least, compared, without_figure
 from benchmarks.suite.size import Size
@@ -118,10 +126,6 @@ def rows_of_workers(size: Size, opener: Callable[[], Any]) -> Iterator[Row]:
     for n in counts:
         yield compared(f"shuffled, lz4, {n} worker{'s' if n > 1 else ''}", UNIT, found[str(n)],
                        found["0"], against="0 workers")  # fmt: skip
-
-
-def read_workers(loader: DataLoader[Any]) -> int:
-    return sum(len(batch["density"]) for batch in loader)
 
 
 def rows_uncompressed(size: Size, folder: Path, n_maps: int) -> Iterator[Row]:
