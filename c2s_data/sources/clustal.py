@@ -147,9 +147,6 @@ def run_clustalo(text: str, *, timeout_s: float = TIMEOUT_S) -> str:
         The program is not installed, fails, takes too long, gives something else than an alignment
         of the input, or the input is longer than `MAX_CLUSTAL`.
     """
-    program = shutil.which("clustalo")
-    if program is None:
-        raise ClustalError("the program clustalo is not installed; install it, or use the mapping")
     given = parse_fasta(text, name="input of clustalo")
     longest = max(len(record.sequence) for record in given)
     if longest > MAX_CLUSTAL:
@@ -157,6 +154,9 @@ def run_clustalo(text: str, *, timeout_s: float = TIMEOUT_S) -> str:
             f"{longest:,} residues are more than the {MAX_CLUSTAL:,} given to clustalo; "
             "use the mapping"
         )
+    program = shutil.which("clustalo")
+    if program is None:
+        raise ClustalError("the program clustalo is not installed; install it, or use the mapping")
     command = [program, "-i", "-", "--dealign", "--seqtype=Protein", "--threads=1"]
     try:
         done = subprocess.run(  # noqa: S603  no shell, no argument from outside
