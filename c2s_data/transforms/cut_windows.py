@@ -112,43 +112,115 @@ def _turn(
             cube[there] = plane[b * pitch + x]
 
 
-@njit(inline="always")
-def _lines(
+def _typed_tile(
+    _typing: Any,  # noqa: ANN401
     plane: Any,  # noqa: ANN401
-    across: Any,  # noqa: ANN401
-    apart: Any,  # noqa: ANN401
+    here: Any,  # noqa: ANN401
+    pitch: Any,  # noqa: ANN401
     cube: Any,  # noqa: ANN401
-    first: Any,  # noqa: ANN401
-    step_line: int,
-    step: int,
-    side: Any,  # noqa: ANN401
-) -> None:
-    """Write lines of a cube eight bytes at a time; their voxels lie ``apart`` in the plane.
+    there: Any,  # noqa: ANN401
+    step: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    """Generate ``cube[there + i * step + j] = plane[here + j * pitch + i]`` for i and j below 8."""
 
-    The lowest byte of a word comes first, as on every processor that this is compiled for.
-    """
-    by_line = np.uint64(abs(step_line))
-    bits, per_word = np.uint64(8 * plane.itemsize), np.uint64(8 // plane.itemsize)
-    n, n_words = np.uint64(side), np.uint64(side // (8 // plane.itemsize))
-    last = n - np.uint64(1)
-    for line in range(n):
-        there = first + line * by_line if step_line > 0 else first - line * by_line
-        here = line * across
-        if step > 0:
-            target = there // per_word
-            for word in range(n_words):
-                value = np.uint64(0)
-                for k in range(per_word):
-                    value |= np.uint64(plane[here + (word * per_word + k) * apart]) << (k * bits)
-                cube[target + word] = value
-        else:
-            target = (there - last) // per_word
-            for word in range(n_words):
-                value = np.uint64(0)
-                for k in range(per_word):
-                    back = last - (word * per_word + k)
-                    value |= np.uint64(plane[here + back * apart]) << (k * bits)
-                cube[target + word] = value
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
+        source, target = (_data(context, builder, signature, args, at) for at in (0, 3))
+        rows = [_load(builder, source, args[1], args[2], j) for j in range(_TILE)]
+        # Three rounds of interleaving rows that lie half the tile apart are a transposition.
+        for _ in range(3):
+            pairs = [(rows[j], rows[j + _TILE // 2]) for j in range(_TILE // 2)]
+            rows = [
+                builder.shuffle_vector(one, other, _constant(half))
+                for one, other in pairs
+                for half in (_LOW_HALVES, _HIGH_HALVES)
+            ]
+        for i, row in enumerate(rows):
+            _store(builder, target, args[4], args[5], i, row)
+        return context.get_dummy_value()
+
+    word = types.int64
+    return types.void(plane, word, word, cube, word, word), generate
+
+
+def _typed_piece(_typing: Any, plane: Any, here: Any, cube: Any, there: Any, order: Any) -> Any:  # noqa: ANN401
+    """Generate the copy of 8 voxels, backwards if `order` is the literal -1."""
+    is_backwards = order.literal_value < 0
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
+        source, target = (_data(context, builder, signature, args, at) for at in (0, 2))
+        piece = _load(builder, source, args[1], args[1], 0)
+        if is_backwards:
+            piece = builder.shuffle_vector(piece, piece, _constant(range(_TILE - 1, -1, -1)))
+        _store(builder, target, args[3], args[3], 0, piece)
+        return context.get_dummy_value()
+
+    return types.void(plane, types.int64, cube, types.int64, order), generate
+
+
+_TILE: Final = 8
+_LOW_HALVES: Final = [i for j in range(_TILE // 2) for i in (j, j + _TILE)]
+_HIGH_HALVES: Final = [i + _TILE // 2 for i in _LOW_HALVES]
+
+
+def _constant(mask: Any) -> Any:  # noqa: ANN401
+    return ir.Constant(ir.VectorType(ir.IntType(32), _TILE), list(mask))
+
+
+def _data(context: Any, builder: Any, signature: Any, args: Any, at: int) -> Any:  # noqa: ANN401
+    return context.make_array(signature.args[at])(context, builder, args[at]).data
+
+
+def _place(builder: Any, data: Any, first: Any, step: Any, n: int) -> tuple[Any, int]:  # noqa: ANN401
+    """Return where the 8 voxels lie that begin ``n`` steps after the first, and their alignment."""
+    at = builder.add(first, builder.mul(step, ir.Constant(first.type, n))) if n else first
+    voxel = data.type.pointee
+    vector: Any = ir.VectorType(voxel, _TILE)
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer()), voxel.width // 8
+
+
+def _load(builder: Any, data: Any, first: Any, step: Any, n: int) -> Any:  # noqa: ANN401
+    address, alignment = _place(builder, data, first, step, n)
+    return builder.load(address, align=alignment)
+
+
+def _store(builder: Any, data: Any, first: Any, step: Any, n: int, values: Any) -> None:  # noqa: ANN401
+    address, alignment = _place(builder, data, first, step, n)
+    builder.store(values, address, align=alignment)
+
+
+_tile: Any = intrinsic(_typed_tile)
+_piece: Any = intrinsic(prefer_literal=True)(_typed_piece)
+
+
+@njit(inline="always")
+def _tiles(
+    plane: Any,  # noqa: ANN401
+    pitch: int,
+    cube: Any,  # noqa: ANN401
+    first: int,
+    step_b: int,
+    step_x: int,
+    side: int,
+) -> None:
+    """Do what `_turn` does, 8 voxels at a time; a step is one voxel, the side a multiple of 8."""
+    back = _TILE - 1
+    if step_x == 1:
+        for b in range(side):
+            for x in range(0, side, _TILE):
+                _piece(plane, b * pitch + x, cube, first + b * step_b + x, 1)
+    elif step_x == -1:
+        for b in range(side):
+            for x in range(0, side, _TILE):
+                _piece(plane, b * pitch + x, cube, first + b * step_b - x - back, -1)
+    elif step_b == 1:
+        for x in range(0, side, _TILE):
+            for b in range(0, side, _TILE):
+                _tile(plane, b * pitch + x, pitch, cube, first + x * step_x + b, step_x)
+    else:
+        for x in range(0, side, _TILE):
+            for b in range(0, side, _TILE):
+                here, there = (b + back) * pitch + x, first + x * step_x - b - back
+                _tile(plane, here, -pitch, cube, there, step_x)
 
 
 def _typed_prefetch(_typing: Any, values: Any, place: Any) -> Any:  # noqa: ANN401
@@ -249,7 +321,6 @@ def _cut(
     plane = wide.view(out.dtype)
     per_word = 8 // chunks.itemsize
     cubes, lines_of_chunks = out.reshape(-1), chunks.view(np.uint64)
-    as_words = cubes[: len(cubes) // per_word * per_word].view(np.uint64)
     for n in range(corner.shape[0]):
         if place[n] < 0 or place[n] >= out.shape[0]:
             return n
@@ -270,14 +341,12 @@ def _cut(
             at = (a0 + a, b0, x0)
             if not _stage(lines_of_chunks, n_chunks, slots, at, stage_z, wide, pitch, words, side):
                 return n
-            start = np.uint64(first + a * step_a)
-            staged = plane[x0 % CHUNK :]
-            # The usual side as a constant: lines are then copied by a few wide instructions.
-            row = np.uint64(pitch * per_word)
-            if side == USUAL_SIDE and abs(sx) == 1:
-                _lines(staged, row, np.uint64(1), as_words, start, step_b, sx, USUAL_SIDE)
-            elif side == USUAL_SIDE:
-                _lines(staged, np.uint64(1), row, as_words, start, sx, step_b, USUAL_SIDE)
+            staged, row, start = plane[x0 % CHUNK :], pitch * per_word, first + a * step_a
+            # The usual side as a constant, so that the loops are unrolled.
+            if side == USUAL_SIDE:
+                _tiles(staged, row, cubes, start, step_b, sx, USUAL_SIDE)
+            elif side % _TILE == 0:
+                _tiles(staged, row, cubes, start, step_b, sx, side)
             else:
-                _turn(staged, np.uint64(pitch * per_word), cubes, start, step_b, sx, side)
+                _turn(staged, np.uint64(row), cubes, np.uint64(start), step_b, sx, side)
     return _FITS
