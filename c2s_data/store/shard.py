@@ -2,8 +2,8 @@
 
 A shard is its encoded chunks one after another, then the index: for every chunk of the grid, in
 C order, its offset and its size as little-endian uint64, then the crc32c of the index (Zarr v3
-core specification, sharding codec). Each chunk is little-endian bytes, blosc, crc32c last, so a
-changed byte is found before it is decompressed; under ``none`` there is no blosc. All chunks are
+core specification, sharding codec). Each chunk is little-endian bytes, blosc unless they are
+stored plain, crc32c last, so a changed byte is found before it is decompressed. All chunks are
 written, empty ones too: a missing chunk is then always an error and never zeros.
 """
 
@@ -18,6 +18,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError, MissingChunkError
+from c2s_data.store.native_codec import decode_chunks_to
 from c2s_data.store.shard_encoder import (
     ShardEncoder,
     check_fits,
@@ -47,6 +48,8 @@ Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 MISSING: Final = 2**64 - 1
 _BLOSC_HEADER: Final = struct.Struct("<4B3I")
+_SCRATCH_NBYTES: Final = 2**19
+"""Chunks that are decoded in one call before they are put together: they stay in the cache."""
 REMEDY: Final = (
     "restore the object from a copy, or delete the entry's receipt in _c2s/receipts and build again"
 )
@@ -110,8 +113,8 @@ def decode_chunk(
     """
     data = _as_bytes(blob)
     body, crc = data[:-CRC_NBYTES], data[-CRC_NBYTES:]
-    header_nbytes = 0 if spec.is_plain else _BLOSC_HEADER.size
-    if body.size < header_nbytes or crc.tobytes() != crc_bytes(body):
+    least = 0 if spec.is_plain else _BLOSC_HEADER.size
+    if body.size < least or crc.tobytes() != crc_bytes(body):
         raise CorruptChunkError(f"{where}: chunk {number} fails its crc32c; {REMEDY}")
     nbytes = cbytes = body.size
     if not spec.is_plain:
@@ -132,14 +135,14 @@ def decode_chunk(
 def decode_chunks(
     blob: Buffer,
     index: ShardIndex,
-    chunks: range,
+    chunks: Sequence[int],
     spec: ShardSpec,
     out: NDArray[Any],
     *,
     base: int = 0,
     where: str = "shard",
 ) -> None:
-    """Check and decode a run of chunks, numbered in C order of the chunk grid.
+    """Check and decode chunks, numbered in C order of the chunk grid.
 
     Parameters
     ----------
@@ -166,7 +169,16 @@ def decode_chunks(
         A chunk lies outside the object or fails its checks.
     """
     data = _as_bytes(blob)
-    for row, (number, start, stop) in enumerate(chunk_bounds(index, chunks, where)):
+    found = list(chunk_bounds(index, chunks, where))
+    if (
+        found
+        and not spec.is_plain
+        and all(base <= start <= stop <= base + data.size for _, start, stop in found)
+    ):
+        bounds = np.array([(start - base, stop - base) for _, start, stop in found], np.int64)
+        if decode_chunks_to(data, bounds.reshape(-1, 2), out[: len(found)], np.arange(len(found))):
+            return
+    for row, (number, start, stop) in enumerate(found):
         if start < base or stop - base > data.size:
             raise CorruptChunkError(
                 f"{where}: chunk {number} lies outside the object; it was cut off; {REMEDY}"
@@ -187,16 +199,20 @@ def decode_shard(blob: Buffer, spec: ShardSpec, out: NDArray[Any], where: str = 
     check_fits(out, spec)
     data = _as_bytes(blob)
     index = shard_index(data, spec, where)
-    scratch = np.empty((1, *spec.chunk_shape), spec.dtype)
-    for number, place in enumerate(chunk_places(spec)):
-        part = out[place]
-        if not part.size:
-            continue
-        whole = part.shape == spec.chunk_shape and part.flags.c_contiguous
-        target = part[np.newaxis] if whole else scratch
-        decode_chunks(data, index, range(number, number + 1), spec, target, where=where)
-        if not whole:
-            part[...] = scratch[0][tuple(slice(side) for side in part.shape)]
+    parts = [(number, out[place]) for number, place in enumerate(chunk_places(spec))]
+    pieces = []
+    for number, part in parts:
+        if part.shape == spec.chunk_shape and part.flags.c_contiguous:
+            decode_chunks(data, index, [number], spec, part[np.newaxis], where=where)
+        elif part.size:
+            pieces.append((number, part))
+    n = max(1, _SCRATCH_NBYTES // spec.chunk_nbytes)
+    scratch = np.empty((min(n, len(pieces)), *spec.chunk_shape), spec.dtype)
+    for first in range(0, len(pieces), n):
+        numbers, targets = zip(*pieces[first : first + n], strict=True)
+        decode_chunks(data, index, numbers, spec, scratch[: len(numbers)], where=where)
+        for values, part in zip(scratch, targets, strict=False):
+            part[...] = values[tuple(slice(side) for side in part.shape)]
 
 
 def chunk_bounds(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ from c2s_data.store.shard import decode_chunk, decode_chunks, decode_shard, shar
 from c2s_data.store.verify_report import Fault, Kind
 from c2s_data.transforms.subgrid import stitch_into
 
+_CHUNKS_AT_ONCE: Final = 2
 Columns = Mapping[str, NDArray[np.int32]]
 
 
@@ -187,16 +188,19 @@ class _Checking:
     def _chunks(self, name: str) -> Iterator[tuple[int, str, NDArray[Any]]]:
         """Yield (first row, object, rows) of every chunk of the entry's shards."""
         spec = self._layout.subgrid_spec(name)
-        out = np.empty((1, *spec.chunk_shape), spec.dtype)
+        rows = spec.chunk_shape[0]
+        out = np.empty((_CHUNKS_AT_ONCE, *spec.chunk_shape), spec.dtype)
         for number in range(self._planned.n_shards):
             shard = self._planned.first_subgrid // self._layout.shard_rows + number
             key = shard_key(name, shard)
             data = self._get(key)
             index = shard_index(data, spec, key)
-            for chunk in range(spec.n_chunks):
-                decode_chunks(data, index, range(chunk, chunk + 1), spec, out, where=key)
-                first = number * self._layout.shard_rows + chunk * spec.chunk_shape[0]
-                yield first, key, out[0]
+            for chunk in range(0, spec.n_chunks, _CHUNKS_AT_ONCE):
+                numbers = range(chunk, min(chunk + _CHUNKS_AT_ONCE, spec.n_chunks))
+                values = out[: len(numbers)]
+                decode_chunks(data, index, numbers, spec, values, where=key)
+                first = number * self._layout.shard_rows + chunk * rows
+                yield first, key, values.reshape(-1, *spec.chunk_shape[1:])
 
     def _map(self) -> None:
         group = f"maps/{self._planned.group}"
@@ -206,7 +210,9 @@ class _Checking:
                 values = self._map_array(f"{group}/s{level}/{name}", name, shape)
                 self._found.digests.append((f"s{level}/{name}", array_digest(values)))
                 key = f"{group}/s{level}/{name}/c/0/0/0"
-                if np.isnan(values).any():  # equal to nothing, though its bytes may be
+                # No number is equal to nothing, though its bytes may be; numpy is slow to find
+                # out that whole numbers are numbers.
+                if values.dtype.kind == "f" and np.isnan(values).any():
                     self._fault("inconsistent", key, "holds voxels that are no numbers")
                 if level == 0 and not np.array_equal(
                     _bytes_of(values), _bytes_of(self._whole.pop(name))
@@ -256,6 +262,7 @@ class _Checking:
             self._fault("unreadable", key, str(error))
 
 
-def _bytes_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """View contiguous values as bytes: numpy compares float16 one by one."""
-    return values.reshape(-1).view(np.uint8)
+def _bytes_of(values: NDArray[Any]) -> NDArray[Any]:
+    """View contiguous values as words, or as bytes: numpy compares float16 one by one."""
+    flat = values.reshape(-1)
+    return flat.view(np.uint64 if flat.nbytes % 8 == 0 else np.uint8)

@@ -217,6 +217,12 @@ def test_a_run_of_chunks_is_decoded_from_part_of_the_object():
     piece = memoryview(blob)[base : int(index.offset[3])]
     decode_chunks(piece, index, range(1, 3), MASK, out, base=base)
     np.testing.assert_array_equal(out.reshape(4, 6, 7, 5), values[2:6])
+    scattered = np.empty((3, *MASK.chunk_shape), np.uint8)
+    decode_chunks(blob, index, [2, 0, 1], MASK, scattered)
+    np.testing.assert_array_equal(scattered[[1, 2]].reshape(4, 6, 7, 5), values[:4])
+    np.testing.assert_array_equal(scattered[0], values[4:6])
+    decode_chunks(blob, index, range(1, 1), MASK, out)  # no chunk: nothing is touched
+    np.testing.assert_array_equal(out.reshape(4, 6, 7, 5), values[2:6])
 
 
 @pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
