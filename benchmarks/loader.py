@@ -82,7 +82,9 @@ def write_store(folder: Path, n_maps: int, compressor: Compressor) -> Callable[[
     shape = (SUBGRIDS_PER_SHARD, *(BOX,) * 3)
     chunk = (SUBGRIDS_PER_CHUNK, *(BOX,) * 3)
     dtypes = {"density": "f2", "atom": "u1"}
-    specs = {n: ShardSpec(shape, chunk, np.dtype(d), compressor) for n, d in dtypes.items()}
+    packed: Compressor = "lz4" if compressor == "none" else compressor  # as a store has masks
+    codecs = {"density": compressor, "atom": packed}
+    specs = {n: ShardSpec(shape, chunk, np.dtype(d), codecs[n]) for n, d in dtypes.items()}
     entries, map_index, corners_of, first = [], [], [], 0
     for number in range(n_maps):
         side = 160 + 20 * (number % 4)
@@ -256,7 +258,7 @@ if __name__ == "__main__":
     parser.add_argument("--maps", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--compressor", choices=["lz4", "zstd"], default="lz4")
+    parser.add_argument("--compressor", choices=["lz4", "zstd", "none"], default="lz4")
     given = parser.parse_args()
     for row in run(given.maps, given.repeats, given.batch_size, given.compressor):
         print(json.dumps(row))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError, StoreError
 from c2s_data.store.address import local_folder
-from c2s_data.store.native_codec import decode_and_scatter, decode_chunks_to
+from c2s_data.store.native_codec import Rows, decode_and_scatter, decode_chunks_to
 from c2s_data.store.objects import Objects, open_objects
 from c2s_data.store.scatter import scatter_rows
 from c2s_data.store.shard import (
@@ -74,8 +74,7 @@ class StoredChunk(NamedTuple):
 
     def decoded(self, spec: ShardSpec) -> NDArray[Any]:
         """Return the values in memory of this thread, valid until its next chunk."""
-        chunk = thread_buffer("chunk", spec.chunk_nbytes)
-        values = chunk.view(spec.dtype).reshape(spec.chunk_shape)
+        values = chunk_memory(spec)
         self.decode(spec, values)
         return values
 
@@ -147,14 +146,11 @@ class StoredRun(NamedTuple):
             Places do not fit.
         """
         rows = spec.chunk_shape[0]
-        if len(arenas) == 1 and not spec.is_plain:
-            chunk = thread_buffer("chunk", spec.chunk_nbytes).view(spec.dtype)
-            first = np.array([number * rows - start for number, _, _ in self.bounds])
-            values = chunk.reshape(spec.chunk_shape)
-            if decode_and_scatter(
-                self.data, self._inside(), first, values, arenas[0], which, place
-            ):
-                return
+        first = np.array([number * rows - start for number, _, _ in self.bounds])
+        to = Rows(first, arenas, which, place)
+        chunk = chunk_memory(spec)
+        if decode_and_scatter(self.data, self._inside(), chunk, to, is_plain=spec.is_plain):
+            return
         for stored in self.chunks():
             first_row = stored.number * rows - start
             low, high = max(0, first_row), min(len(which), first_row + rows)
@@ -195,6 +191,7 @@ class ChunkReader:
         self.location = f"{objects.url}/{folder}".rstrip("/")
         self.spec = spec
         self._stretch = stretch
+        self._most_nbytes = spec.chunk_nbytes + _BLOSC_OVERHEAD
         self._pid = os.getpid()
         self._indexes: OrderedDict[str, tuple[object, ShardIndex]] = OrderedDict()
         self._lock = threading.Lock()
@@ -222,18 +219,50 @@ class ChunkReader:
         CorruptChunkError
             A checksum, the index or a length is wrong.
         """
-        self._check_process()
-        if not len(numbers):
-            return
-        key = self.spec.shard_key(*shard)
-        where = f"{self.location}/{key}"
-        n_in_use = self.spec.n_chunks if n_in_use is None else n_in_use
-        with self._open(key) as stored:
-            if WHOLE_AT * len(numbers) >= n_in_use:
-                stored.want_whole()
-            index = self._index(key, stored, where)
-            for bounds in _stretches(index, numbers, where, self._stretch):
-                yield self._read(stored, bounds, where)
+        for stored, bounds, where in self._found(shard, numbers, n_in_use):
+            yield self._read(stored, bounds, where)
+
+    def scatter(
+        self,
+        shard: Sequence[int],
+        numbers: Sequence[int],
+        start: int,
+        arenas: Sequence[NDArray[Any]],
+        which: NDArray[np.int64],
+        place: NDArray[np.int64],
+        n_in_use: int | None = None,
+    ) -> None:
+        """Decode chunks that split rows only, each row to a place of its own.
+
+        From a file each chunk is read, checked, decoded and copied before the next, in one call:
+        what was just read is then still in the processor's cache.
+
+        Parameters
+        ----------
+        shard, numbers, n_in_use
+            As for `runs`.
+        start, arenas, which, place
+            As for `StoredRun.scatter`.
+
+        Raises
+        ------
+        MissingChunkError, CorruptChunkError, ValueError
+            As `runs` and `StoredRun.scatter`.
+        """
+        rows = self.spec.chunk_shape[0]
+        for stored, bounds, where in self._found(shard, numbers, n_in_use):
+            if stored.descriptor is not None:
+                first = np.array([number * rows - start for number, _, _ in bounds])
+                if decode_and_scatter(
+                    thread_buffer("stored", self._most_nbytes),
+                    np.array([(low, high) for _, low, high in bounds], np.int64),
+                    chunk_memory(self.spec),
+                    Rows(first, arenas, which, place),
+                    stored.descriptor,
+                    is_plain=self.spec.is_plain,
+                ):
+                    continue
+            self._read(stored, bounds, where).scatter(self.spec, start, arenas, which, place)
 
     def stretches(self, shard: Sequence[int], numbers: Sequence[int]) -> list[list[Bounds]]:
         """Say in how many reads, and which, chunks of a shard come, for who reads several at once.
@@ -256,10 +285,27 @@ class ChunkReader:
         with self._open(key) as stored:
             yield from self._read(stored, bounds, f"{self.location}/{key}").chunks()
 
+    def _found(
+        self, shard: Sequence[int], numbers: Sequence[int], n_in_use: int | None
+    ) -> Iterator[tuple[StoredShard, list[Bounds], str]]:
+        """Yield where the chunks lie, as many at once as are read so."""
+        self._check_process()
+        if not len(numbers):
+            return
+        key = self.spec.shard_key(*shard)
+        where = f"{self.location}/{key}"
+        n_in_use = self.spec.n_chunks if n_in_use is None else n_in_use
+        with self._open(key) as stored:
+            if WHOLE_AT * len(numbers) >= n_in_use:
+                stored.want_whole()
+            index = self._index(key, stored, where)
+            for bounds in _stretches(index, numbers, where, self._stretch):
+                yield stored, bounds, where
+
     def _read(self, stored: StoredShard, bounds: list[Bounds], where: str) -> StoredRun:
         base, end = bounds[0][1], bounds[-1][2]
         for number, low, high in bounds:
-            if high - low > self.spec.chunk_nbytes + _BLOSC_OVERHEAD:
+            if high - low > self._most_nbytes:
                 raise CorruptChunkError(
                     f"{where}: the index claims impossible sizes of chunk {number}; {REMEDY}"
                 )
@@ -297,6 +343,11 @@ class ChunkReader:
             raise StoreError(
                 f"{self.location} was opened before a fork; open the store in the worker itself"
             )
+
+
+def chunk_memory(spec: ShardSpec) -> NDArray[Any]:
+    """Return memory of this thread for one chunk, which the next call uses again."""
+    return thread_buffer("chunk", spec.chunk_nbytes).view(spec.dtype).reshape(spec.chunk_shape)
 
 
 def _stretches(

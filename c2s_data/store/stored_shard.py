@@ -28,6 +28,8 @@ class StoredShard(Protocol):
 
     fetches: int
     """How often bytes that fail their checksum are worth reading: once from a disk."""
+    descriptor: int | None
+    """Of the open file; None for what is no file."""
 
     @property
     def identity(self) -> object:
@@ -79,6 +81,7 @@ class _LocalFile:
     fetches = 1
 
     def __init__(self, descriptor: int, path: str) -> None:
+        self.descriptor: int | None = descriptor
         self._descriptor = descriptor
         status = regular_status(descriptor, path)
         self._nbytes = status.st_size
@@ -106,6 +109,7 @@ class _RemoteObject:
 
     identity = None
     fetches = FETCHES
+    descriptor: int | None = None
 
     def __init__(self, objects: Objects, key: str, cache: ObjectCache | None) -> None:
         self._objects, self._key, self._cache = objects, key, cache

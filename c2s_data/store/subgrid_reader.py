@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from c2s_data.store.chunk_reader import ChunkReader, StoredRun, is_local, place_of_array
+from c2s_data.store.chunk_reader import ChunkReader, is_local, place_of_array
 from c2s_data.store.shard import ShardSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from c2s_data.store.object_cache import ObjectCache
 
@@ -89,7 +89,8 @@ class SubgridReader:
         if out.shape != shape or out.dtype != self.spec.dtype or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.shape} {out.dtype}, not {shape} {self.spec.dtype}")
         rows = self.spec.chunk_shape[0]
-        for run in self._runs(shard, start, stop):
+        wanted, n_in_use = self._chunks_of(shard, start, stop)
+        for run in self._chunks.runs((shard,), wanted, n_in_use):
             for stored in run.chunks():
                 number = stored.number
                 low, high = max(start, number * rows), min(stop, (number + 1) * rows)
@@ -129,16 +130,17 @@ class SubgridReader:
         """
         if not len(which) == len(place) == stop - start:
             raise ValueError(f"{len(which)} and {len(place)} places for rows {start} to {stop}")
-        for run in self._runs(shard, start, stop):
-            run.scatter(self.spec, start, arenas, which, place)
+        wanted, n_in_use = self._chunks_of(shard, start, stop)
+        self._chunks.scatter((shard,), wanted, start, arenas, which, place, n_in_use)
 
-    def _runs(self, shard: int, start: int, stop: int) -> Iterator[StoredRun]:
+    def _chunks_of(self, shard: int, start: int, stop: int) -> tuple[range, int]:
+        """Return the chunks that hold rows, and how many the shard has in use."""
         if not 0 <= start <= stop <= self.spec.shard_shape[0]:
             raise ValueError(f"rows {start} to {stop} are outside a shard {self.spec.shard_shape}")
         rows = self.spec.chunk_shape[0]
         wanted = range(start // rows, -(-stop // rows)) if start < stop else range(0)
         used = self.spec.shard_shape[0] if self._rows_in_use is None else self._rows_in_use[shard]
-        return self._chunks.runs((shard,), wanted, -(-int(used) // rows))
+        return wanted, -(-int(used) // rows)
 
 
 def read_rows(

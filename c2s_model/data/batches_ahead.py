@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from c2s_model.data.sampler import PlannedBlock
 
+THREADS_FROM_FILES: Final = 4
+"""Threads that read files. From memory two do as well; from a disk half of them wait for it."""
 THREADS_THAT_WAIT: Final = 6
 """Threads that read from object storage, where most of them wait for the next shards."""
 

@@ -16,7 +16,13 @@ from c2s_data.store.object_cache import CacheOptions
 from c2s_data.store.reader import Store
 from c2s_data.store.shard import ShardSpec
 from c2s_data.store.subgrid_reader import is_local
-from c2s_model.data.batches_ahead import THREADS_THAT_WAIT, BatchesAhead, BatchPool, OpenBatch
+from c2s_model.data.batches_ahead import (
+    THREADS_FROM_FILES,
+    THREADS_THAT_WAIT,
+    BatchesAhead,
+    BatchPool,
+    OpenBatch,
+)
 from c2s_model.data.corrupt import CorruptRows, OnCorrupt
 from c2s_model.data.filler import Filler
 from c2s_model.data.ranks import resolve_rank
@@ -83,7 +89,7 @@ class SubgridDataset(IterableDataset[Batch]):
     rank, world_size
         By default those of torch.distributed, else of the environment, else 0 of 1.
     threads
-        Threads that read and decode ahead in each reader; by default 2, from object storage 6.
+        Threads that read and decode ahead in each reader; by default 4, from object storage 6.
     cache
         Keeps what comes from object storage on a disk.
     subgrids, rest_share, shuffle, ends
@@ -335,7 +341,8 @@ class SubgridDataset(IterableDataset[Batch]):
             filler.plan,
             filler.open_batch,
             max_blocks=max_blocks,
-            threads=self._threads or (2 if is_local(store.url) else THREADS_THAT_WAIT),
+            threads=self._threads
+            or (THREADS_FROM_FILES if is_local(store.url) else THREADS_THAT_WAIT),
         )
         try:
             for number, batch in zip(turns, batches, strict=True):

@@ -53,7 +53,8 @@ class WindowDataset(SubgridDataset):
         Turn windows. Labels by formula 1 lie half a voxel low on each axis and would be wrong
         after it: only for stores whose ``label_rule`` is ``nearest``.
     **options
-        Of `SubgridDataset`, without ``rows_per_read`` and ``buffer_rows``.
+        Of `SubgridDataset`, without ``rows_per_read`` and ``buffer_rows``; by default two threads
+        cut windows of files, since cutting takes a core and decoding is the smaller part.
 
     Raises
     ------

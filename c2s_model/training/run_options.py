@@ -19,7 +19,7 @@ class RunOptions:
     workers
         Processes that read for each process that trains; 0 reads in threads alone, which keep up.
     threads
-        Threads that read ahead in each of them; by default 2, from object storage 6.
+        Threads that read ahead in each of them; by default 4, from object storage 6.
     cache
         Keeps what is read from object storage on a disk of this machine; None keeps nothing.
     generation

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from c2s_data.errors import CorruptChunkError
 from c2s_data.store import native_codec
-from c2s_data.store.native_codec import decode_and_scatter, decode_chunks_to, find_functions
+from c2s_data.store.native_codec import (
+    Rows,
+    decode_and_scatter,
+    decode_chunks_to,
+    find_functions,
+)
 from c2s_data.store.shard import ShardSpec, decode_chunk, encode_shard
 from c2s_data.store.shard_encoder import crc_bytes, encode_chunk
 from c2s_data.store.subgrid_reader import SubgridReader
@@ -67,7 +72,7 @@ def test_rows_reach_their_places_and_nothing_else_changes() -> None:
     which[[2, 5]] = -1
     order = [1, 0, 3, 2]
     first_row = np.array([3 * number - 2 for number in order])
-    assert decode_and_scatter(blob, bounds, first_row, chunk, arena, which, place)
+    assert decode_and_scatter(blob, bounds, chunk, Rows(first_row, [arena], which, place))
     rows = np.concatenate([values[order.index(number)] for number in range(4)])[2:10]
     expected = np.full_like(arena, 77)
     expected[place[which == 0]] = rows[which == 0]
@@ -139,14 +144,48 @@ def test_places_outside_are_refused(place: int) -> None:
     assert not decode_chunks_to(blob, bounds, out, np.array([0, 1, 2, place]))
     rows, which = np.array([0, 1, place]), np.zeros(3, np.int64)
     arena = np.zeros((4, *SHAPE[1:]), "f2")
-    assert not decode_and_scatter(blob, bounds[:1], np.array([0]), chunk, arena, which, rows)
+    to = Rows(np.array([0]), [arena], which, rows)
+    assert not decode_and_scatter(blob, bounds[:1], chunk, to)
+    assert not arena.any()
 
 
+@pytest.mark.parametrize("is_file", [False, True])
+def test_plain_rows_reach_their_places_and_no_changed_byte_passes(
+    tmp_path: Path, is_file: bool
+) -> None:
+    spec = spec_of("f2", "none")
+    blob, bounds, values = chunks_of(spec)
+    arena, chunk = np.full((13, *SHAPE[1:]), 77, "f2"), np.empty(SHAPE, "f2")
+    place = np.random.default_rng(3).permutation(12)
+    to = Rows(3 * np.arange(4), [arena], np.zeros(12, np.int64), place)
+    path = tmp_path / "chunks"
+
+    def scattered(stored: NDArray[np.uint8]) -> bool:
+        if not is_file:
+            return decode_and_scatter(stored, bounds, chunk, to, is_plain=True)
+        path.write_bytes(stored.tobytes())
+        with path.open("rb") as file:
+            memory = np.empty(spec.chunk_nbytes, np.uint8)
+            return decode_and_scatter(memory, bounds, chunk, to, file.fileno(), is_plain=True)
+
+    assert scattered(blob)
+    np.testing.assert_array_equal(arena[place], np.concatenate(values))
+    assert (arena[12] == 77).all()
+    assert not scattered(blob[:-1])
+    for at in range(*bounds[2].tolist()):
+        damaged = blob.copy()
+        damaged[at] ^= 1 << at % 8
+        assert not scattered(damaged)
+    bounds[1, 1] -= 8  # whole words, and none that a checksum ends
+    assert not scattered(blob)
+
+
+@pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
 @pytest.mark.parametrize("shape", [SHAPE, (3, 5, 1, 1)], ids=["words", "no words"])
 def test_a_reader_gives_the_same_with_and_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], compressor: str
 ) -> None:
-    spec = spec_of("f2", shape=shape)
+    spec = spec_of("f2", compressor, shape)
     values = np.random.default_rng(2).random(spec.shard_shape).astype("f2")
     path = tmp_path / "a/c/0/0/0/0"
     path.parent.mkdir(parents=True)
@@ -162,10 +201,11 @@ def test_a_reader_gives_the_same_with_and_without(
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.parametrize("compressor", ["lz4", "none"])
 def test_a_damaged_chunk_is_named_as_it_is_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressor: str
 ) -> None:
-    spec = spec_of("f2")
+    spec = spec_of("f2", compressor)
     path = tmp_path / "a/c/0/0/0/0"
     path.parent.mkdir(parents=True)
     stored = bytearray(encode_shard(np.ones(spec.shard_shape, "f2"), spec))

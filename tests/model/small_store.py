@@ -55,7 +55,15 @@ BOX, SHARD, CHUNK = 6, 32, 4
 
 
 def write_store(
-    folder: Path, maps, *, density_dtype="f2", seed=0, box=BOX, shard=SHARD, chunk=CHUNK
+    folder: Path,
+    maps,
+    *,
+    density_dtype="f2",
+    seed=0,
+    box=BOX,
+    shard=SHARD,
+    chunk=CHUNK,
+    compressor="lz4",
 ):
     """``maps``: (split, n_subgrids, n_occupied) of each; every map begins on a shard border."""
     rng = np.random.default_rng(seed)
@@ -66,9 +74,11 @@ def write_store(
     cube = (box,) * 3
     group = zarr.create_group(folder / "subgrids")
     specs = {
-        name: ShardSpec((shard, *cube), (chunk, *cube), np.dtype(dtype))
-        for name, dtype in (("density", density_dtype), ("atom", "u1"), ("amino", "u1"))
-    }
+        name: ShardSpec((shard, *cube), (chunk, *cube), np.dtype(dtype), packed)
+        for name, dtype, packed in (
+            ("density", density_dtype, compressor), ("atom", "u1", "lz4"), ("amino", "u1", "lz4")
+        )
+    }  # fmt: skip
     for name, spec in specs.items():
         values = rng.integers(0, 4, (first, *cube)).astype(spec.dtype)
         if name == "density":

@@ -42,6 +42,24 @@ def test_values_are_those_that_zarr_reads(plain_store):
     assert seen == 331
 
 
+@pytest.mark.parametrize("box", [BOX, 8], ids=["rows of words", "rows of vectors"])
+@pytest.mark.parametrize("density_dtype", ["f2", "f4"])
+@pytest.mark.parametrize("compressor", ["lz4", "zstd", "none"])
+def test_every_codec_gives_what_zarr_wrote(tmp_path, compressor, density_dtype, box):
+    maps = [("train", 41, 3), ("train", 30, 0)]
+    options = {"density_dtype": density_dtype, "box": box, "seed": 3, "compressor": compressor}
+    opener = write_store(tmp_path / "s", maps, **options)
+    arrays = zarr.open_group(opener().url, path="subgrids", mode="r")
+    density, atom = arrays["density"][...], arrays["atom"][...]
+    seen = []
+    for batch in small(opener, targets=("atom",)):
+        at = batch["row"].numpy()
+        assert batch["density"][:, 0].numpy().tobytes() == density[at].tobytes()
+        np.testing.assert_array_equal(batch["atom"].numpy(), atom[at])
+        seen += at.tolist()
+    assert sorted(seen) == all_rows(opener())
+
+
 @pytest.mark.parametrize(("world", "workers"), [(1, 0), (1, 2), (2, 1), (3, 2), (4, 0)])
 def test_every_subgrid_once_over_ranks_and_workers(plain_store, world, workers):
     batches = []

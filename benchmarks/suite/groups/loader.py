@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import cycle, product
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import google_crc32c
 import numpy as np
@@ -23,17 +24,19 @@ from benchmarks.loader import (
     write_npz,
     write_store,
 )
-from benchmarks.suite.limits import files_below, read_whole
-from benchmarks.suite.rows import Row, at_least, compared, without_figure
+from benchmarks.suite.limits import files_below
+from benchmarks.suite.rows import Row, at_least, compared
 from benchmarks.suite.size import Size
 from benchmarks.suite.turns import in_turns, rate_of
 from c2s_data.schema import BOX, SUBGRIDS_PER_CHUNK, SUBGRIDS_PER_SHARD
-from c2s_data.store.shard_spec import Compressor
 from c2s_model.data import SubgridDataset
 
 BATCH: Final = 32
 UNIT: Final = "subgrids/s"
 OPTIONS: Final = {"batch_size": BATCH, "rank": 0, "world_size": 1}
+_PIECE: Final = 1 << 20
+_BATCHES_NBYTES: Final = 600 << 20
+"""What the batches of a loader take (group memory)."""
 _BUFFER: Final = SUBGRIDS_PER_SHARD * BOX**3 * 2 + 2**20
 
 
@@ -129,22 +132,52 @@ def rows_of_workers(size: Size, opener: Callable[[], Any]) -> Iterator[Row]:
 
 
 def rows_uncompressed(size: Size, folder: Path, n_maps: int) -> Iterator[Row]:
-    """Yield a store without a codec against preadv alone."""
-    name, against = "shuffled, uncompressed", "preadv of the same files"
-    codecs = [codec for codec in get_args(Compressor) if codec not in ("lz4", "zstd")]
-    if not codecs:
-        yield without_figure(name, against, "subgrids are always compressed (goal ≥ 0.5)")
-        return
-    opener = write_store(folder, n_maps, codecs[0])
-    files, buffer = files_below(folder), np.empty(1 << 24, np.uint8)
+    """Yield a store of plain density against preadv alone, by as many threads.
+
+    Into one buffer that stays in the processor's cache, which no batch does, and into as much
+    memory as the batches of a loader take.
+    """
+    opener = write_store(folder, n_maps, "none")
+    files = files_below(folder)
     n_bytes = sum(path.stat().st_size for path in files)
-    dataset = SubgridDataset(opener, threads=1, **OPTIONS)
-    n = read_loader(dataset, BATCH)
-
-    def raw() -> int:
-        return n * read_whole(files, buffer) // n_bytes
-
-    measures = {"ours": rate_of(partial(read_loader, dataset, BATCH)), "limit": rate_of(raw)}
+    limits = {"preadv of the same files": 1 << 24, "preadv into as much memory": _BATCHES_NBYTES}
+    measures = {}
+    for threads in (1, 2):
+        dataset = SubgridDataset(opener, threads=threads, **OPTIONS)
+        n = read_loader(dataset, BATCH)
+        measures[f"{threads}"] = rate_of(partial(read_loader, dataset, BATCH))
+        for against, nbytes in limits.items():
+            buffers = [np.ones(nbytes // threads, np.uint8) for _ in range(threads)]
+            raw = partial(read_by_threads, files, buffers)
+            measures[f"{threads}, {against}"] = rate_of(
+                lambda raw=raw, n=n: n * raw() // n_bytes  # type: ignore[misc]
+            )
     found = in_turns(measures, size.repeats)
-    yield compared(name, UNIT, found["ours"], found["limit"], against=against, role="limit",
-                   goal=at_least(0.5))  # fmt: skip
+    for threads, against in product((1, 2), limits):
+        yield compared(f"shuffled, uncompressed, {threads} thread{'s'[: threads > 1]}", UNIT,
+                       found[f"{threads}"], found[f"{threads}, {against}"],
+                       against=f"{against}, as many threads", role="limit",
+                       goal=at_least(0.5) if against == next(iter(limits)) else None)  # fmt: skip
+
+
+def read_by_threads(files: list[Path], buffers: list[np.ndarray]) -> int:
+    """Read whole files, as many threads as buffers; return the bytes."""
+    n = len(buffers)
+    with ThreadPoolExecutor(n) as pool:
+        return sum(pool.map(read_around, [files[i::n] for i in range(n)], buffers))
+
+
+def read_around(files: list[Path], buffer: np.ndarray) -> int:
+    """Read files in pieces one after another into a buffer, and again from its beginning."""
+    pieces = [memoryview(buffer)[i : i + _PIECE] for i in range(0, buffer.size, _PIECE)]
+    places, total = cycle(pieces), 0
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            place = 0
+            while n := os.preadv(descriptor, [next(places)], place):
+                place += n
+            total += place
+        finally:
+            os.close(descriptor)
+    return total
