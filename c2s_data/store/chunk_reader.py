@@ -234,8 +234,8 @@ class ChunkReader:
     ) -> None:
         """Decode chunks that split rows only, each row to a place of its own.
 
-        From a file each chunk is read, checked, decoded and copied before the next, in one call:
-        what was just read is then still in the processor's cache.
+        From a file each chunk is read, checked, decoded and copied before the next, in one call,
+        while it is in the processor's cache.
 
         Parameters
         ----------
@@ -251,7 +251,8 @@ class ChunkReader:
         """
         rows = self.spec.chunk_shape[0]
         for stored, bounds, where in self._found(shard, numbers, n_in_use):
-            if stored.descriptor is not None:
+            # A forged index may claim places that no file has; what reads next refuses them.
+            if stored.descriptor is not None and max(high for _, _, high in bounds) < 2**63:
                 first = np.array([number * rows - start for number, _, _ in bounds])
                 if decode_and_scatter(
                     thread_buffer("stored", self._most_nbytes),

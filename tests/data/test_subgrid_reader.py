@@ -12,6 +12,7 @@ import pytest
 from c2s_data.errors import CorruptChunkError, MissingChunkError, StoreError
 from c2s_data.store.objects import RemoteObjects
 from c2s_data.store.shard import ShardSpec, encode_shard
+from c2s_data.store.shard_encoder import crc_bytes
 from c2s_data.store.subgrid_reader import SubgridReader
 
 SPEC = ShardSpec((12, 4, 3, 2), (3, 4, 3, 2), np.dtype("f2"))
@@ -133,6 +134,25 @@ def test_what_stays_damaged_is_an_error(remote: SubgridReader, monkeypatch, meth
     with pytest.raises(CorruptChunkError, match=r"subgrids/a/c/0/0/0/0.*fails its crc32c"):
         read(remote)
     assert hurt.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("offset", "nbytes"),
+    [(10**9, 50), (0, 10**9), (2**63, 2**63), (2**63 - 4, 8), (2**62, 40), (0, 3), (8, 2**64 - 8)],
+)
+def test_a_forged_index_of_a_file_is_refused(store: Path, offset: int, nbytes: int) -> None:
+    blob = (store / KEY).read_bytes()
+    index = np.frombuffer(blob[-SPEC.index_nbytes : -4], "<u8").reshape(-1, 2).copy()
+    index[1] = offset, nbytes
+    (store / KEY).write_bytes(
+        blob[: -SPEC.index_nbytes] + index.tobytes() + crc_bytes(index.tobytes())
+    )
+    reader = SubgridReader(store / "subgrids/a", SPEC, root=store)
+    with pytest.raises(CorruptChunkError, match="chunk 1"):
+        read(reader)
+    arena, rows = np.zeros((9, *SPEC.chunk_shape[1:]), "f2"), np.arange(9)
+    with pytest.raises(CorruptChunkError, match="chunk 1"):
+        reader.scatter_rows(0, 2, 11, [arena], np.zeros(9, np.int64), rows)
 
 
 def test_a_damaged_file_is_read_once(store: Path) -> None:
