@@ -62,20 +62,26 @@ def test_a_clean_prediction_is_traced(dimer, atoms):
 
 
 @pytest.mark.parametrize(
-    "conditions",
+    ("conditions", "times"),
     [
-        {"missing": 0.0, "false": 0.0},
-        {},
-        {"missing": 0.1, "false": 0.1},
-        {"missing": 0.1, "false": 0.1, "stretches": True, "duplicates": 0.4, "top1": 0.7},
+        ({"missing": 0.0, "false": 0.0}, 1.2),
+        ({}, 1.5),
+        ({"missing": 0.1, "false": 0.1}, 1.5),
+        ({"missing": 0.1, "false": 0.1, "stretches": True, "duplicates": 0.4, "top1": 0.7}, 1.5),
     ],
 )
-def test_better_than_the_published_way(dimer, conditions):
-    drawn = drawn_of(dimer, seed=1, **conditions)
+def test_better_than_the_published_way(dimer, conditions, times):
+    # Several draws: the published way jumps to other candidates where scores nearly tie, and the
+    # rounding of one processor against another's moves its share on a draw by up to 0.17.
     codes = [chain.codes for chain in dimer]
-    paper = score(trace_paper(drawn.candidates.xyz_A, drawn.candidates.amino, codes), dimer)
-    ours = score(gap(drawn, dimer), dimer)
-    assert ours.right > max(1.5 * paper.right, 0.5)
+    paper, ours = [], []
+    for seed in range(4):
+        drawn = drawn_of(dimer, seed=seed, **conditions)
+        traced = trace_paper(drawn.candidates.xyz_A, drawn.candidates.amino, codes)
+        paper.append(score(traced, dimer).right)
+        ours.append(score(gap(drawn, dimer), dimer).right)
+    assert all(own > other for own, other in zip(ours, paper, strict=True))
+    assert np.mean(ours) > max(times * np.mean(paper), 0.7)
 
 
 def test_figures_on_a_real_structure(shared_data):
