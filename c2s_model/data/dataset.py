@@ -30,6 +30,7 @@ from c2s_model.data.resume import Place, check_order, check_store, make_state, p
 from c2s_model.data.sampler import Ends, EpochOrder, OrderOptions, epoch_order
 from c2s_model.data.selection import Subgrids, maps_of_split
 from c2s_model.data.store_handle import StoreHandle, StoreSource
+from c2s_model.data.worker_batch import for_consumer
 
 if TYPE_CHECKING:
     from c2s_model.data.windows_ahead import WindowsAhead
@@ -349,7 +350,7 @@ class SubgridDataset(IterableDataset[Batch]):
                 corrupt.mend(batch)
                 tensors = self._tensors(batch, filler)
                 tensors["place"] = self._place_after(number, place, order)
-                yield tensors
+                yield for_consumer(tensors)
         finally:
             batches.close()
             self._pools[:] = [pool]

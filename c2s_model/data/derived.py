@@ -18,6 +18,7 @@ from c2s_data.transforms.derived_target import (
     target_atoms,
 )
 from c2s_data.transforms.label_window import Grid, Window
+from c2s_model.data.worker_batch import for_consumer
 
 if TYPE_CHECKING:
     from c2s_data.store.reader import Store
@@ -115,4 +116,5 @@ class WithDerivedLabels(IterableDataset["Batch"]):
             if taken:
                 raise ValueError(f"a batch has {sorted(taken)} already; choose other names")
             volumes = derived.volumes(batch["map"].numpy(), batch["corner_zyx"].numpy())
-            yield batch | {name: torch.from_numpy(volume) for name, volume in volumes.items()}
+            more = {name: torch.from_numpy(volume) for name, volume in volumes.items()}
+            yield for_consumer(batch | more)

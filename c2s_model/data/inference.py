@@ -17,6 +17,7 @@ from c2s_data.store.subgrid_reader import SubgridReader
 from c2s_data.transforms.subgrid import stitch, stitch_into
 from c2s_model.data.dataset import Batch
 from c2s_model.data.store_handle import StoreHandle, StoreSource
+from c2s_model.data.worker_batch import for_consumer
 
 
 class MapSubgrids(IterableDataset[Batch]):
@@ -96,7 +97,7 @@ class MapSubgrids(IterableDataset[Batch]):
             batch["density"] = batch["density"].unsqueeze(1)
             batch["row"] = torch.arange(first, stop) + entry.first_subgrid
             batch["corner_zyx"] = torch.from_numpy(corners[first:stop].copy())
-            yield batch
+            yield for_consumer(batch)
 
     def stitch(self, subgrids: torch.Tensor) -> torch.Tensor:
         """Put the cores of all subgrids together again.

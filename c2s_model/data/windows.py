@@ -21,6 +21,7 @@ from c2s_model.data.selection import maps_of_split
 from c2s_model.data.store_handle import StoreSource
 from c2s_model.data.window_order import WindowOptions, WindowOrder, window_order
 from c2s_model.data.windows_ahead import WindowsAhead
+from c2s_model.data.worker_batch import for_consumer
 
 _OF_SUBGRIDS: Final = ("rows_per_read", "buffer_rows")
 
@@ -129,7 +130,7 @@ class WindowDataset(SubgridDataset):
                 tensors["place"] = self._place_after(number, place, order)
                 # A batch that nobody else holds can be filled again.
                 del batch
-                yield tensors
+                yield for_consumer(tensors)
         finally:
             filler.close()
             self._pools[:] = [pool]
