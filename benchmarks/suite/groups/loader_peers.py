@@ -22,7 +22,11 @@ BATCH: Final = 32
 LOADERS: Final = ("WebDataset", "MosaicML streaming", "LitData", "HDF5")
 ARRAYS: Final = ("zarr-python", "zarrs", "tensorstore", "dask.array")
 _HDF5_BLOCKS: Final = "HDF5, blocks mixed in a buffer"
-_NAME: Final = "shuffled epoch, one process"
+_OURS, _PLAIN = "ours", "ours, uncompressed"
+_NAMES: Final = {
+    _OURS: "shuffled epoch, one process",
+    _PLAIN: "shuffled epoch, one process, uncompressed as theirs",
+}
 
 
 def rows(size: Size, folder: Path) -> Iterator[Row]:
@@ -30,8 +34,11 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
     opener = write_store(folder / "store.zarr", size.pick(1, 4, 8), "lz4")
     samples = folder / "samples"
     write_samples(samples, opener)
-    dataset = SubgridDataset(opener, batch_size=BATCH, rank=0, world_size=1)
-    measures: dict[str, Measure] = {"ours": rate_of(partial(read_loader, dataset, BATCH))}
+    plain = write_store(folder / "plain.zarr", size.pick(1, 4, 8), "none")
+    measures: dict[str, Measure] = {}
+    for name, store in ((_OURS, opener), (_PLAIN, plain)):
+        dataset = SubgridDataset(store, batch_size=BATCH, rank=0, world_size=1)
+        measures[name] = rate_of(partial(read_loader, dataset, BATCH))
     missing, notes = {}, {}
     with contextlib.ExitStack() as stack:
         for number, name in enumerate((*LOADERS, *ARRAYS)):
@@ -49,20 +56,23 @@ def rows(size: Size, folder: Path) -> Iterator[Row]:
         found = in_turns(measures, size.few)
     yield from compared_rows(found, notes)
     for name, reason in missing.items():
-        yield without_figure(_NAME, name, reason)
+        yield without_figure(_NAMES[_OURS], name, reason)
 
 
 def compared_rows(found: dict[str, list[float]], notes: dict[str, str]) -> Iterator[Row]:
     """Yield a row a peer; the goal is held against the best of those that are loaders."""
-    peers = [name for name in found if name != "ours"]
+    peers = [name for name in found if name not in (_OURS, _PLAIN)]
     loaders = [name for name in peers if name in (*LOADERS, _HDF5_BLOCKS)]
-    against = partial(compared, unit="subgrids/s", own=found["ours"])
+    against = partial(compared, unit="subgrids/s")
     if loaders:
         best = max(loaders, key=lambda name: statistics.median(found[name]))
-        yield against(_NAME, other=found[best], against="the best of these loaders",
-                      goal=at_least(4), note=f"the best: {best}")  # fmt: skip
+        for name in (_OURS, _PLAIN):
+            yield against(_NAMES[name], own=found[name], other=found[best],
+                          against="the best of these loaders", goal=at_least(4),
+                          note=f"the best: {best}")  # fmt: skip
     for name in peers:
-        yield against(_NAME, other=found[name], against=name, note=notes.get(name, ""))
+        yield against(_NAMES[_OURS], own=found[_OURS], other=found[name], against=name,
+                      note=notes.get(name, ""))  # fmt: skip
 
 
 def write_samples(folder: Path, opener: object) -> None:
