@@ -17,6 +17,7 @@ from benchmarks.suite.rows import Row
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
+_NUMBERS: Final = {"family": "cpu family", "model": "model", "cache": "cache size"}
 LIBRARIES: Final = (
     "numpy", "numba", "numcodecs", "zarr", "scipy", "torch", "dask", "gemmi", "mrcfile",
     "zlib-ng", "google-crc32c", "obstore",
@@ -86,16 +87,25 @@ def versions(names: Sequence[str]) -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """Describe the processor, its cores, the memory and the kernel; no name of the host."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
     kB = int(Path("/proc/meminfo").read_text().split()[1])
     return {
-        "processor": model or platform.machine(),
+        "processor": processor(Path("/proc/cpuinfo").read_text()),
         "cores": len(os.sched_getaffinity(0)),
         "memory_GB": round(kB * 1024 / 1e9, 1),
         "kernel": platform.release(),
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def processor(cpuinfo: str) -> str:
+    """Name a processor; clouds give several generations of one maker the same name."""
+    pairs = (line.partition(":")[::2] for line in cpuinfo.partition("\n\n")[0].splitlines())
+    found = {key.strip(): value.strip() for key, value in pairs}
+    if "model name" not in found:
+        return platform.machine()
+    numbers = [f"{key} {found[name]}" for key, name in _NUMBERS.items() if name in found]
+    return " ".join([found["model name"], f"({', '.join(numbers)})"] if numbers else
+                    [found["model name"]])  # fmt: skip
 
 
 def _commit() -> str:

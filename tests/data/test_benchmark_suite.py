@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.suite import __main__ as suite  # noqa: E402
 from benchmarks.suite import peers, results, table  # noqa: E402
+from benchmarks.suite.groups import GROUPS  # noqa: E402
 from benchmarks.suite.growth import fitted_power  # noqa: E402
 from benchmarks.suite.peers import Peer, PeerProcess, PeerUnavailableError  # noqa: E402
 from benchmarks.suite.regression import changes  # noqa: E402
@@ -238,6 +241,37 @@ def test_about_names_commit_machine_and_versions():
     assert about["versions"]["python"].startswith("3.")
     assert about["versions"]["numpy"]
     assert results.versions(("no-such-package-as-this",)) == {}
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: A B\n"
+         "cache size\t: 1024 KB\n\nprocessor\t: 1\nmodel\t: 3\n",
+         "A B (family 26, model 2, cache 1024 KB)"),
+        ("model name\t: A B\n", "A B"),
+        ("CPU implementer\t: 0x41\n", platform.machine()),
+    ],
+)  # fmt: skip
+def test_generations_of_a_processor_are_told_apart(cpuinfo, name):
+    assert results.processor(cpuinfo) == name
+
+
+@pytest.mark.parametrize(("before", "code"), [("A Processor", 1), ("Another", 0)])
+def test_rows_are_held_to_those_of_the_same_processor(monkeypatch, capsys, before, code):
+    def measured(processor, ratio):
+        about = ABOUT | {
+            "groups": ["loader"],
+            "machine": ABOUT["machine"] | {"processor": processor},
+        }
+        row = compared("epoch", "subgrids/s", [ratio], [1.0], against="a peer")
+        return results.Results(about, (row.named(GROUPS["loader"]),))
+
+    monkeypatch.setattr(suite.stored, "committed", lambda _: measured(before, 9.0))
+    assert suite.check(measured("A Processor", 2.0), "HEAD") == code
+    said = capsys.readouterr().out
+    assert "ratio 9 before, 2 now" in said
+    assert ("another processor, Another, not A Processor" in said) is (code == 0)
 
 
 @pytest.fixture
