@@ -230,7 +230,12 @@ def test_a_training_from_a_bucket(
     checkpoint = {name for name in listed(endpoint, "runs/a") if name.startswith("checkpoints/")}
     assert "checkpoints/step-00000004/state.json" in checkpoint
     said = json.loads(do(*train))
-    assert (said["step"], said["subgrids"]) == (72 // 8, 72 - 4 * 8)
+    # How large the simulated maps are depends on how the processor's library rounds; a training
+    # leaves out the rest that fills no batch.
+    entries = open_store(in_bucket).entries
+    n_steps = sum(entry.n_subgrids for entry in entries if entry.split == "train") // 8
+    assert n_steps > 4
+    assert (said["step"], said["subgrids"]) == (n_steps, 8 * (n_steps - 4))
     assert said["network"] == f"{run}/best.safetensors"
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     do(
