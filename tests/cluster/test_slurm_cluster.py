@@ -37,10 +37,13 @@ def build_command(catalog: Path, store: Path, where: Path, *options: str) -> lis
 
 
 def slowed(slurm: SlurmServer) -> dict[str, object]:
-    """Environment that jobs inherit: their workers log what they build, and take their time."""
+    """Environment that jobs inherit: their workers log what they build, and take their time.
+
+    So long that one worker is not done with all maps before another takes the place of a lost one.
+    """
     return {
         "SLURM_CONF": slurm.environment["SLURM_CONF"],
-        "C2S_TEST_DELAY": 3,
+        "C2S_TEST_DELAY": 8,
         "DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{INSTRUMENTED}"]',
     }
 
